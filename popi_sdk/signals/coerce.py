@@ -1,0 +1,246 @@
+"""Bring what users have into signals: dicts, OpenAI message lists, TRL rows, strings, JSON Lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from ..errors import SignalError
+from ..messages import text_of
+from .types import (
+    MAX_TEXT,
+    Dialogue,
+    Edit,
+    PreferencePair,
+    Profile,
+    Rating,
+    Signal,
+    Statement,
+    Survey,
+    Writing,
+)
+
+__all__ = ["MAX_SIGNALS", "as_signals", "read_signals"]
+
+MAX_SIGNALS = 100_000
+"""Signals of one user that one call takes."""
+
+_KNOWN = (PreferencePair, Rating, Edit, Dialogue, Writing, Profile, Survey, Statement)
+_MAX_LINE = 8 * MAX_TEXT
+_ADAPTER: TypeAdapter[Signal] = TypeAdapter(Signal)
+
+# A field that only one kind has tells the kind of a dict that does not say it.
+_TELLING = {
+    "messages": "dialogue",
+    "chosen": "preference",
+    "rejected": "preference",
+    "before": "edit",
+    "after": "edit",
+    "attributes": "profile",
+    "question": "survey",
+    "answer": "survey",
+    "score": "rating",
+    "context": "writing",
+}
+_KINDS = "preference, rating, edit, dialogue, writing, profile, survey, statement"
+
+
+def as_signals(value: Any) -> tuple[Signal, ...]:
+    """Bring a user's signals into their typed form.
+
+    Args:
+        value: One of these, or an iterable of them: a signal; a dict with `kind` (or whose fields tell the kind, as in
+            a TRL row `prompt`/`chosen`/`rejected`); a list of OpenAI messages (one dialogue); inside an iterable also a
+            plain string (a statement).
+
+    Raises:
+        SignalError: If there are none, or one is malformed: names its position, the field and the remedy.
+    """
+    if isinstance(value, str):
+        raise SignalError(
+            "A single string is ambiguous. Pass [text] or Statement(text=...) for what the user said, "
+            "or read_signals(path) for a file."
+        )
+    if isinstance(value, BaseModel | Mapping):
+        return (_one(value, "the signal"),)
+    if not isinstance(value, Iterable):
+        raise SignalError(f"Signals are expected, not {type(value).__name__}. Pass a list of signals or dicts.")
+    items = list(value)
+    if _is_messages(items):
+        return (_one(items, "the dialogue"),)
+    if not items:
+        raise SignalError("There are no signals. Pass at least one, for example Statement(text='Keep it short.').")
+    if len(items) > MAX_SIGNALS:
+        raise SignalError(f"{len(items):,} signals are too many: at most {MAX_SIGNALS:,} for one user.")
+    return tuple(_one(item, f"signal {index}", index=index) for index, item in enumerate(items))
+
+
+def read_signals(source: str | Path | IO[str] | IO[bytes]) -> tuple[Signal, ...]:
+    """Read signals from JSON Lines: one signal a line; a file that is one JSON array is read too.
+
+    Args:
+        source: Path of a UTF-8 file, or an open one.
+
+    Raises:
+        SignalError: If it cannot be read, or a line is malformed: names the line, the field and the remedy.
+    """
+    if isinstance(source, str | Path):
+        try:
+            with Path(source).open("rb") as file:
+                return _read(file)
+        except OSError as error:
+            raise SignalError(f"Cannot read {source}: {error.strerror or error}.") from error
+    return _read(source)
+
+
+def _read(file: IO[str] | IO[bytes]) -> tuple[Signal, ...]:
+    signals: list[Signal] = []
+    for number, line in _lines(file):
+        value = _json(line, number)
+        if number == 1 and isinstance(value, list) and not _is_messages(value):
+            return as_signals(value)
+        if len(signals) >= MAX_SIGNALS:
+            raise SignalError(f"More than {MAX_SIGNALS:,} signals: too many for one user.", line=number)
+        signals.append(_one(value, f"line {number}", line=number))
+    if not signals:
+        raise SignalError("The input holds no signals. Write one JSON object a line.")
+    return tuple(signals)
+
+
+def _lines(file: IO[str] | IO[bytes]) -> Iterator[tuple[int, str]]:
+    """Lines with their number, decoded; a JSON array over several lines comes as one."""
+    number = 0
+    while raw := file.readline(_MAX_LINE + 1):
+        number += 1
+        if len(raw) > _MAX_LINE:
+            raise SignalError(f"line {number} is longer than {_MAX_LINE:,} characters.", line=number)
+        line = _decode(raw, number)
+        if number == 1:
+            line = line.removeprefix("\ufeff")
+            if line.lstrip().startswith("[") and not line.rstrip().endswith("]"):
+                rest = file.read(_MAX_LINE + 1)
+                if len(rest) > _MAX_LINE:
+                    raise SignalError(f"A JSON array over {_MAX_LINE:,} characters. Write one signal a line.")
+                line += _decode(rest, number)
+        if line.strip():
+            yield number, line
+
+
+def _decode(raw: str | bytes, number: int) -> str:
+    try:
+        return raw if isinstance(raw, str) else raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SignalError(
+            f"line {number} is not UTF-8 (byte {error.start} of it). Save the file as UTF-8.", line=number
+        ) from error
+
+
+def _json(line: str, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        column = f", column {error.colno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else f": {error}"
+        raise SignalError(
+            f"line {number} is not JSON{column}. Write one complete JSON object a line.", line=number
+        ) from error
+
+
+def _is_messages(items: Sequence[Any]) -> bool:
+    return bool(items) and all(isinstance(item, Mapping) and "role" in item and "kind" not in item for item in items)
+
+
+def _one(item: Any, where: str, *, line: int | None = None, index: int | None = None) -> Signal:
+    if isinstance(item, BaseModel):
+        if isinstance(item, _KNOWN):
+            return item
+        raise SignalError(f"{where}: {type(item).__name__} is not a signal. Use one of: {_KINDS}.", index=index)
+    data = _as_dict(item, where, line, index)
+    try:
+        return _ADAPTER.validate_python(data)
+    except ValidationError as error:
+        raise _signal_error(error, where, line, index) from error
+
+
+def _as_dict(item: Any, where: str, line: int | None, index: int | None) -> dict[str, Any]:
+    if isinstance(item, str):
+        return {"kind": "statement", "text": item}
+    if isinstance(item, Sequence) and _is_messages(item):
+        return {"kind": "dialogue", "messages": [dict(message) for message in item]}
+    if not isinstance(item, Mapping):
+        raise SignalError(
+            f"{where}: {type(item).__name__} is not a signal. Pass a dict with 'kind': one of {_KINDS}.",
+            line=line,
+            index=index,
+        )
+    data = dict(item)
+    if "kind" not in data:
+        kinds = {_TELLING[field] for field in data if field in _TELLING}
+        if len(kinds) != 1:
+            raise SignalError(
+                f"{where}: the fields ({', '.join(map(str, data)) or 'none'}) do not tell what kind of signal it is. "
+                f"Add 'kind': one of {_KINDS}.",
+                line=line,
+                index=index,
+                field="kind",
+            )
+        data["kind"] = kinds.pop()
+    return _from_trl(data) if data["kind"] == "preference" else data
+
+
+def _from_trl(row: dict[str, Any]) -> dict[str, Any]:
+    """TRL's conversational rows: message lists become text; messages that both answers share are the prompt."""
+    chosen, rejected = row.get("chosen"), row.get("rejected")
+    if isinstance(chosen, list) and isinstance(rejected, list):
+        shared = 0
+        if "prompt" not in row:
+            while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
+                shared += 1
+            row["prompt"] = chosen[:shared]
+        row["chosen"], row["rejected"] = _transcript(chosen[shared:]), _transcript(rejected[shared:])
+    if isinstance(row.get("prompt"), list):
+        row["prompt"] = _transcript(row["prompt"])
+    return row
+
+
+def _transcript(messages: list[Any]) -> Any:
+    """One message is its text; several stand with their roles. Anything else is left for the validator to name."""
+    if not all(isinstance(message, Mapping) and text_of(message.get("content")) is not None for message in messages):
+        return messages
+    if len(messages) == 1:
+        return text_of(messages[0]["content"])
+    return "\n".join(f"{message.get('role', 'user')}: {text_of(message['content'])}" for message in messages)
+
+
+def _signal_error(error: ValidationError, where: str, line: int | None, index: int | None) -> SignalError:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    location = [str(part) for part in first["loc"]]
+    if location and location[0] in _KINDS.split(", "):
+        location = location[1:]  # the tag of the union is not a field of the user's
+    field = ".".join(location) or None
+    return SignalError(
+        f"{where}{f', field {field!r}' if field else ''}: {_remedy(first['type'], first['msg'])}",
+        line=line,
+        index=index,
+        field=field,
+    )
+
+
+_REMEDIES = {
+    "missing": "it is missing. Add it.",
+    "extra_forbidden": "there is no such field. Remove it, or correct its name.",
+    "string_pattern_mismatch": "it is empty. Give it a text, or remove the signal.",
+    "string_unicode": "it has half of a surrogate pair, which is not text. Decode the source correctly.",
+    "union_tag_invalid": f"the kind is unknown. Use one of: {_KINDS}.",
+}
+
+
+def _remedy(kind: str, message: str) -> str:
+    if kind == "string_too_long":
+        return f"{message}. Split the text, or leave the signal out."
+    if kind == "value_error":
+        return message.removeprefix("Value error, ")
+    return _REMEDIES.get(kind, f"{message}.")
