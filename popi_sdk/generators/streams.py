@@ -8,9 +8,6 @@ from typing import Generic, Self, TypeVar
 from ..errors import UsageError
 from .generation import Generation
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = ["AsyncGenerationStream", "AsyncStream", "GenerationStream", "Stream"]
 
 Result = TypeVar("Result")
