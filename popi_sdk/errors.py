@@ -48,7 +48,31 @@ class UsageError(PopiError):
 
 
 class ConfigurationError(UsageError):
-    """Unknown backend, missing key, bad option, or weights that are not there."""
+    """Unknown backend, missing key, bad option, or weights that are not there.
+
+    Where a server refused the request as wrong (400, 404, 422), the attributes say which.
+
+    Attributes:
+        backend: Name of the backend, if one was asked.
+        model: The model that was asked.
+        status_code: HTTP status, if there was one.
+        request_id: The provider's id of the request, if it sent one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        backend: str | None = None,
+        model: str | None = None,
+        status_code: int | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.backend = backend
+        self.model = model
+        self.status_code = status_code
+        self.request_id = request_id
 
 
 class MissingExtraError(ConfigurationError):
@@ -117,11 +141,11 @@ class BackendError(PopiError):
         self.retry_after = retry_after
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Keyword-only arguments do not survive the default pickling of exceptions.
         return _rebuild, (type(self), str(self), self.__dict__)
 
 
 def _rebuild(cls: type[BackendError], message: str, attributes: dict[str, Any]) -> BackendError:
+    """Unpickle: a required keyword-only argument does not survive the default pickling of exceptions."""
     error = cls(message, backend=attributes["backend"])
     error.__dict__.update(attributes)
     return error

@@ -114,6 +114,9 @@ class Generator(ABC):
         """What decides this generator's answers, for cache keys: the backend, the model, where it runs."""
         return f"{self.backend}:{self.model}"
 
+    def keep_warm(self) -> None:  # noqa: B027 - most backends have nothing that is costly to start
+        """Leave what is costly to start running until the process ends, even after `close`."""
+
     def close(self) -> None:  # noqa: B027 - a backend that holds nothing has nothing to do
         """Give back connections and engines; closing twice is fine."""
 

@@ -1,0 +1,117 @@
+"""`compatible:MODEL@URL`: any server that speaks OpenAI's chat completions, with nothing but httpx."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Self
+
+import httpx
+
+from ..errors import ConfigurationError, PopiError
+from ..settings import get_settings
+from .api import MAX_ERROR_BODY, ApiGenerator, AsyncReply, Reply
+from .protocols import ChatCompletions
+from .spec import BackendSpec
+
+__all__ = ["CompatibleGenerator"]
+
+
+class CompatibleGenerator(ApiGenerator):
+    """vLLM, Ollama, llama.cpp, LM Studio, ...: no SDK, no key unless the server wants one.
+
+    Args:
+        model: The model's name, as the server knows it.
+        url: Base URL up to and with the version, for example `http://localhost:8000/v1`.
+        api_key: Sent as a bearer token; None for POPI_COMPATIBLE_API_KEY, which may be unset.
+        timeout: See `ApiGenerator`.
+        max_retries: See `ApiGenerator`.
+        count_tokens: See `ApiGenerator`.
+
+    Raises:
+        ConfigurationError: If the model or the URL is missing or malformed.
+    """
+
+    backend = "compatible"
+
+    def __init__(
+        self,
+        model: str,
+        url: str,
+        *,
+        api_key: str | None = None,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+        count_tokens: Callable[[str], int] | None = None,
+    ) -> None:
+        super().__init__(model, url=url, timeout=timeout, max_retries=max_retries, count_tokens=count_tokens)
+        try:
+            parsed = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise ConfigurationError(f"The URL {url!r} is malformed: {error}.") from error
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise ConfigurationError(f"The URL {url!r} must start with http:// or https:// and name a host.")
+        self.protocol = ChatCompletions()
+        self._endpoint = f"{url.rstrip('/')}/chat/completions"
+        key = api_key or get_settings().compatible_api_key
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+
+    @classmethod
+    def from_spec(cls, spec: BackendSpec, **options: Any) -> Self:
+        """Build from `compatible:MODEL@URL`.
+
+        Raises:
+            ConfigurationError: If the model or the URL is missing.
+        """
+        if not spec.url or not spec.model:
+            raise ConfigurationError("compatible needs a model and a URL: 'compatible:MODEL@http://localhost:8000/v1'.")
+        return cls(spec.model, spec.url, **options)
+
+    def _create_client(self) -> httpx.Client:
+        return httpx.Client(headers=self._headers, limits=_LIMITS)
+
+    def _create_async_client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(headers=self._headers, limits=_LIMITS)
+
+    async def _close_async(self, client: httpx.AsyncClient) -> None:
+        await client.aclose()
+
+    @contextmanager
+    def _open(self, request: dict[str, Any], timeout: float) -> Iterator[Reply]:
+        with self._sync_client().stream("POST", self._endpoint, json=request, timeout=timeout) as response:
+            if not response.is_success:
+                body = b""
+                for chunk in response.iter_bytes():
+                    body += chunk
+                    if len(body) > MAX_ERROR_BODY:
+                        break
+                raise self.origin.status(response.status_code, body.decode("utf-8", "replace"), response.headers)
+            yield Reply(response.headers, response.iter_bytes())
+
+    @asynccontextmanager
+    async def _aopen(self, request: dict[str, Any], timeout: float) -> AsyncIterator[AsyncReply]:
+        async with self._async_client().stream("POST", self._endpoint, json=request, timeout=timeout) as response:
+            if not response.is_success:
+                body = b""
+                async for chunk in response.aiter_bytes():
+                    body += chunk
+                    if len(body) > MAX_ERROR_BODY:
+                        break
+                raise self.origin.status(response.status_code, body.decode("utf-8", "replace"), response.headers)
+            yield AsyncReply(response.headers, response.aiter_bytes())
+
+    def _foreign(self) -> tuple[type[Exception], ...]:
+        return (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL)
+
+    def _classify(self, error: Exception, timeout: float) -> PopiError:
+        if isinstance(error, httpx.TimeoutException):
+            return self.origin.timeout(timeout)
+        if isinstance(error, httpx.DecodingError):
+            return self.origin.invalid(f"a body that cannot be decoded ({error})")
+        if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
+            return ConfigurationError(f"{self.origin}: {error}", backend=self.backend, model=self.model)
+        return self.origin.connection(error)
+
+
+# Enough connections for batches; the concurrency of a batch is what limits it.
+_LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100)

@@ -1,0 +1,175 @@
+"""The one place that says what a provider's failure means: HTTP status and body to error.
+
+| status | error | retried |
+| --- | --- | --- |
+| 401, 403 | AuthenticationError | no |
+| 404, 400, 422, other 4xx | ConfigurationError (model, URL, the server's words) | no |
+| 413, or 400 that says the context is too long | ContextTooLongError | no |
+| 408, 409, 5xx, 529 | BackendError | yes |
+| 429 | RateLimitError | yes, unless the quota is spent |
+| connection, time-out | BackendConnectionError, BackendTimeoutError | yes, not after streaming began |
+| 200 with no usable choice, malformed body | InvalidResponseError | no |
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from ..errors import (
+    AuthenticationError,
+    BackendConnectionError,
+    BackendError,
+    BackendTimeoutError,
+    ConfigurationError,
+    ContextTooLongError,
+    InvalidResponseError,
+    PopiError,
+    RateLimitError,
+)
+
+__all__ = ["Origin", "error_event", "retry_after_seconds", "server_words"]
+
+_CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error", "request_too_large"}
+_CONTEXT_WORDS = re.compile(
+    r"maximum context length|context (length|size|window)|prompt is too long|too many (input )?tokens|"
+    r"exceeds? the (available|maximum|model).{0,20}(context|tokens)",
+    re.IGNORECASE,
+)
+_SPENT = {"insufficient_quota", "billing_hard_limit_reached", "billing_error", "quota_exceeded"}
+_ERROR_TYPES = {
+    "overloaded_error": 529,
+    "api_error": 500,
+    "server_error": 500,
+    "rate_limit_error": 429,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "invalid_request_error": 400,
+    "exceed_context_size_error": 400,
+    "timeout_error": 504,
+}
+_WORDS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who was asked: goes into every error."""
+
+    backend: str
+    model: str
+    url: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.backend}, model '{self.model}'{f' at {self.url}' if self.url else ''}"
+
+    def status(self, status: int, body: str, headers: Mapping[str, str]) -> PopiError:
+        """The error for an HTTP status that is not a success."""
+        words, codes = server_words(body)
+        request_id = request_id_of(headers)
+        message = f"{self}: HTTP {status}{f': {words}' if words else ''}"
+        common: dict[str, Any] = {
+            "backend": self.backend,
+            "model": self.model,
+            "status_code": status,
+            "request_id": request_id,
+        }
+        if status in (401, 403):
+            return AuthenticationError(f"{message}. Check the API key of {self.backend}.", **common)
+        if status == 413 or (status == 400 and (codes & _CONTEXT_CODES or _CONTEXT_WORDS.search(words))):
+            return ContextTooLongError(f"{message}. Shorten the prompt or lower the budget.", **common)
+        if status == 429:
+            spent = bool(codes & _SPENT)
+            wait = retry_after_seconds(headers)
+            remedy = " The quota is spent: waiting does not help." if spent else ""
+            return RateLimitError(message + remedy, **common, retryable=not spent, retry_after=wait)
+        if status in (408, 409) or status >= 500:
+            return BackendError(message, **common, retryable=True, retry_after=retry_after_seconds(headers))
+        if 300 <= status < 400:
+            target = headers.get("location", "elsewhere")
+            return ConfigurationError(f"{message}. The server redirects to {target}: use that URL.", **common)
+        return ConfigurationError(f"{message}. Check the model's name, the URL and the options.", **common)
+
+    def connection(self, error: Exception, *, retryable: bool = True) -> BackendConnectionError:
+        """The error for no connection, or one that broke."""
+        detail = str(error) or type(error).__name__
+        return BackendConnectionError(
+            f"{self}: the connection failed ({detail}). Is the server running and reachable?",
+            backend=self.backend,
+            model=self.model,
+            retryable=retryable,
+        )
+
+    def timeout(self, seconds: float, *, retryable: bool = True) -> BackendTimeoutError:
+        """The error for no answer in time."""
+        return BackendTimeoutError(
+            f"{self}: no complete answer within {seconds:g} s. Raise timeout= or lower max_tokens.",
+            backend=self.backend,
+            model=self.model,
+            retryable=retryable,
+        )
+
+    def invalid(self, reason: str, *, request_id: str | None = None, status: int | None = 200) -> InvalidResponseError:
+        """The error for an answer that cannot be used."""
+        return InvalidResponseError(
+            f"{self}: unusable answer: {reason}",
+            backend=self.backend,
+            model=self.model,
+            status_code=status,
+            request_id=request_id,
+        )
+
+
+def error_event(origin: Origin, error: Any, headers: Mapping[str, str]) -> PopiError:
+    """The error that a server reports inside a stream or in a 200 body; never retried once text was delivered."""
+    details = error if isinstance(error, Mapping) else {"message": str(error)}
+    code = details.get("code")
+    status = code if isinstance(code, int) else _ERROR_TYPES.get(str(details.get("type")), 500)
+    return origin.status(status if status >= 400 else 500, json.dumps({"error": dict(details)}, default=str), headers)
+
+
+def server_words(body: str) -> tuple[str, set[str]]:
+    """The message in an error body, shortened, and the codes and types it names."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return " ".join(body.split())[:_WORDS], set()
+    error = data.get("error", data) if isinstance(data, Mapping) else data
+    if not isinstance(error, Mapping):
+        return str(error)[:_WORDS], set()
+    words = error.get("message") or error.get("detail") or error.get("error") or ""
+    codes = {str(error[key]) for key in ("code", "type") if error.get(key)}
+    return " ".join(str(words).split())[:_WORDS], codes
+
+
+def request_id_of(headers: Mapping[str, str]) -> str | None:
+    """The provider's id of a request."""
+    return headers.get("x-request-id") or headers.get("request-id")
+
+
+def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a provider asks to wait: `retry-after-ms`, or Retry-After in seconds or as an HTTP date."""
+    milliseconds = _float(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after")
+    seconds = _float(value)
+    if seconds is not None or value is None:
+        return seconds
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
+
+
+def _float(value: str | None) -> float | None:
+    try:
+        number = float(value) if value is not None else -1.0
+    except ValueError:
+        return None
+    return number if 0 <= number < float("inf") else None

@@ -1,0 +1,254 @@
+"""`local` and `llamacpp:PATH.gguf`: a model inside this process, through llama.cpp."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+from ..errors import ConfigurationError
+from ..messages import Message, Prompt, as_messages
+from ..models import resolve_gguf
+from ..models.engine import Engine, EngineKey, engines
+from ..settings import get_settings
+from .base import Generator
+from .faults import Origin
+from .generation import Generation, GenerationOptions
+from .protocols import ChatCompletions, StreamParser
+from .spec import BackendSpec
+from .streams import AsyncGenerationStream, GenerationStream
+
+__all__ = ["LlamaCppGenerator"]
+
+_Item = str | Generation | BaseException
+
+
+class LlamaCppGenerator(Generator):
+    """A GGUF model in this process: no key, no server, no network.
+
+    Greedy and with seed 0 unless the options say otherwise, so the same request gives the same answer. The engine
+    starts at first use (pulling the default model if it is not there) and is shared by all generators of the same file.
+    It answers one request at a time; others wait. `max_retries` has no meaning here.
+
+    Args:
+        model: Path of a GGUF, or a name of the catalog; None for the default model.
+        context: Context in tokens; None for POPI_CONTEXT, 0 for the model's own.
+        threads: None for POPI_THREADS, 0 for one per core.
+        timeout: Seconds for one answer, waiting for the engine included. None for POPI_TIMEOUT.
+        max_retries: Accepted for uniformity; a local failure is not retried.
+
+    Raises:
+        MissingExtraError: At first use, if xllamacpp is not installed.
+        ConfigurationError: If there is no such file, or the weights cannot be pulled.
+    """
+
+    backend = "llamacpp"
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        context: int | None = None,
+        threads: int | None = None,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+    ) -> None:
+        settings = get_settings()
+        self._path = None if model is None else resolve_gguf(model, pull_missing=False)
+        self.model = "smollm2-135m-instruct" if model is None else Path(model).stem
+        self.context = settings.context if context is None else context
+        self.threads = settings.threads if threads is None else threads
+        self.timeout = settings.timeout if timeout is None else timeout
+        self.origin = Origin(self.backend, self.model)
+        self._protocol = ChatCompletions()
+        self._lock = threading.Lock()
+        self._held: tuple[EngineKey, Engine] | None = None
+
+    @classmethod
+    def from_spec(cls, spec: BackendSpec, **options: Any) -> Self:
+        """Build from `local`, `local:PATH.gguf` or `llamacpp:PATH.gguf`.
+
+        Raises:
+            ConfigurationError: If there is a URL: this backend has no server.
+        """
+        if spec.url:
+            raise ConfigurationError(f"{spec.name} runs in this process and has no URL. Use 'compatible:MODEL@URL'.")
+        return cls(spec.model, **options)
+
+    def generate(
+        self,
+        messages: Prompt,
+        options: GenerationOptions | None = None,
+        *,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+    ) -> Generation:
+        result: list[_Item] = []
+        self._run(messages, options, timeout, result.append, threading.Event())
+        return _finished(result[-1])
+
+    async def agenerate(
+        self,
+        messages: Prompt,
+        options: GenerationOptions | None = None,
+        *,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+    ) -> Generation:
+        """`generate`, awaited; cancelling the task stops the engine."""
+        async with self.astream(messages, options, timeout=timeout) as stream:
+            return await stream.read()
+
+    def stream(
+        self,
+        messages: Prompt,
+        options: GenerationOptions | None = None,
+        *,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+    ) -> GenerationStream:
+        def pieces() -> Iterator[str | Generation]:
+            items: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+            cancelled = self._start(messages, options, timeout, items.put)
+            try:
+                while True:
+                    item = items.get()
+                    if isinstance(item, BaseException):
+                        raise item
+                    yield item
+                    if isinstance(item, Generation):
+                        return
+            finally:
+                cancelled.set()
+
+        return GenerationStream(pieces())
+
+    def astream(
+        self,
+        messages: Prompt,
+        options: GenerationOptions | None = None,
+        *,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+    ) -> AsyncGenerationStream:
+        async def pieces() -> AsyncIterator[str | Generation]:
+            loop = asyncio.get_running_loop()
+            items: asyncio.Queue[_Item] = asyncio.Queue()
+            cancelled = self._start(messages, options, timeout, _into(loop, items))
+            try:
+                while True:
+                    item = await items.get()
+                    if isinstance(item, BaseException):
+                        raise item
+                    yield item
+                    if isinstance(item, Generation):
+                        return
+            finally:
+                cancelled.set()
+
+        return AsyncGenerationStream(pieces())
+
+    @property
+    def tokenizer(self) -> str:
+        return f"gguf:{self.model}"
+
+    def count_tokens(self, text: str) -> int:
+        return self._engine().count_tokens(text)
+
+    def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
+        return self._engine().count_prompt_tokens(messages)
+
+    @property
+    def identity(self) -> str:
+        return f"{self.backend}:{self._path or self.model}"
+
+    def start(self) -> None:
+        """Load the model now instead of at first use."""
+        self._engine()
+
+    def keep_warm(self) -> None:
+        engines.keep(self._acquired()[0])
+
+    def close(self) -> None:
+        with self._lock:
+            held, self._held = self._held, None
+        if held is not None:
+            engines.release(held[0])
+
+    def _engine(self) -> Engine:
+        return self._acquired()[1]
+
+    def _acquired(self) -> tuple[EngineKey, Engine]:
+        with self._lock:
+            if self._held is None:
+                self._held = engines.acquire(self._path or resolve_gguf(None), self.context, self.threads)
+            return self._held
+
+    def _start(
+        self,
+        messages: Prompt,
+        options: GenerationOptions | None,
+        timeout: float | None,
+        put: Callable[[_Item], None],
+    ) -> threading.Event:
+        """Run in a thread of its own; returns the event that stops it. A daemon: the pool cancels it at exit."""
+        turns = as_messages(messages)  # a mistake of the caller's is raised here, not in the thread
+        cancelled = threading.Event()
+
+        def work() -> None:
+            try:
+                self._run(turns, options, timeout, put, cancelled)
+            except BaseException as error:  # noqa: BLE001 - handed to the reader, who raises it
+                put(error)
+
+        threading.Thread(target=work, name="popi-llamacpp", daemon=True).start()
+        return cancelled
+
+    def _run(
+        self,
+        messages: Prompt,
+        options: GenerationOptions | None,
+        timeout: float | None,
+        put: Callable[[_Item], None],
+        cancelled: threading.Event,
+    ) -> None:
+        """One chat: pieces, then the generation, into `put`."""
+        options = options or GenerationOptions()
+        seconds = self.timeout if timeout is None else timeout
+        if not 0 < seconds < float("inf"):
+            raise ConfigurationError(f"timeout={seconds} must be a positive number of seconds.")
+        request = self._protocol.request(self.model, as_messages(messages), options, stream=True)
+        request |= {"temperature": options.temperature or 0.0, "seed": options.seed or 0}
+        parser = self._protocol.stream_parser(self.origin, {})
+        started = time.perf_counter()
+        self._engine().chat(request, _deliver(parser, put, cancelled), timeout=seconds)
+        if not cancelled.is_set():
+            put(replace(parser.finish(), latency=time.perf_counter() - started))
+
+
+def _deliver(parser: StreamParser, put: Callable[[_Item], None], cancelled: threading.Event) -> Callable[[Any], bool]:
+    def deliver(event: Any) -> bool:
+        piece = parser.feed(event)
+        if piece:
+            put(piece)
+        return not cancelled.is_set()
+
+    return deliver
+
+
+def _into(loop: asyncio.AbstractEventLoop, items: asyncio.Queue[_Item]) -> Callable[[_Item], None]:
+    def put(item: _Item) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(items.put_nowait, item)
+
+    return put
+
+
+def _finished(item: _Item) -> Generation:
+    assert isinstance(item, Generation)
+    return item
