@@ -24,9 +24,11 @@ class Generator(ABC):
     Attributes:
         backend: Name of the backend in the registry.
         model: The model that is asked.
+        max_concurrency: How many requests can run at once; None for no limit of the backend's own.
     """
 
     backend: ClassVar[str]
+    max_concurrency: ClassVar[int | None] = None
     model: str
 
     @abstractmethod

@@ -48,6 +48,7 @@ class LlamaCppGenerator(Generator):
     """
 
     backend = "llamacpp"
+    max_concurrency = 1
 
     def __init__(
         self,
@@ -228,7 +229,7 @@ class LlamaCppGenerator(Generator):
         started = time.perf_counter()
         self._engine().chat(request, _deliver(parser, put, cancelled), timeout=seconds)
         if not cancelled.is_set():
-            put(replace(parser.finish(), latency=time.perf_counter() - started))
+            put(replace(parser.finish(), model=self.model, latency=time.perf_counter() - started))
 
 
 def _deliver(parser: StreamParser, put: Callable[[_Item], None], cancelled: threading.Event) -> Callable[[Any], bool]:

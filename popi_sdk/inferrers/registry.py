@@ -1,0 +1,68 @@
+"""Inferrers by name; a generator string is a `PromptedInferrer` over it."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import Any
+
+from ..errors import ConfigurationError
+from ..generators import GENERATORS, Generator, create_generator, generator_names, parse_backend
+from ..generators.registry import load_plugin
+from .base import PreferenceInferrer
+from .heuristic import HeuristicInferrer
+from .prompted import PromptedInferrer
+
+__all__ = ["GROUP", "create_inferrer", "inferrer_names"]
+
+GROUP = "popi_sdk.inferrers"
+
+_MODEL_FREE = ("heuristic", "local")
+"""`local` is the best measured inferrer that runs offline. Until a trained one is measured to be better, that is the
+heuristic one: an untrained 135M model called a user who wants long answers "concise"."""
+
+
+def create_inferrer(inferrer: str | PreferenceInferrer | Generator, **options: Any) -> PreferenceInferrer:
+    """Build an inferrer.
+
+    Args:
+        inferrer: `local`, `heuristic`, the name of a plug-in, any backend string, or a generator (both become a
+            `PromptedInferrer`); an inferrer is returned as it is.
+        options: For the generator behind a backend string, for example `timeout`.
+
+    Raises:
+        ConfigurationError: If the name is unknown, or the backend misses something.
+    """
+    if isinstance(inferrer, PreferenceInferrer):
+        return inferrer
+    if isinstance(inferrer, Generator):
+        return PromptedInferrer(inferrer)
+    if not isinstance(inferrer, str):
+        raise ConfigurationError(f"An inferrer is a string, a PreferenceInferrer or a Generator, not {inferrer!r:.80}.")
+    spec = parse_backend(inferrer)
+    if spec.name in _MODEL_FREE and spec.model is None:
+        return HeuristicInferrer()
+    if spec.name not in GENERATORS and (plugin := load_plugin(GROUP, spec.name, PreferenceInferrer)):
+        built = plugin.from_spec(spec, **options)
+        assert isinstance(built, PreferenceInferrer)
+        return built
+    if spec.name not in generator_names():
+        raise ConfigurationError(
+            f"The inferrer {spec.name!r} is unknown. Known: {', '.join(inferrer_names())}, "
+            "and every backend, for example 'openai:gpt-5-mini'."
+        )
+    return _OwningInferrer(create_generator(inferrer, **options))
+
+
+def inferrer_names() -> list[str]:
+    """Names of inferrers that can be used now, plug-ins included; every backend name can be used beside them."""
+    return sorted({*_MODEL_FREE, *(point.name for point in entry_points(group=GROUP))})
+
+
+class _OwningInferrer(PromptedInferrer):
+    """Built from a string, so the generator is ours to close."""
+
+    def close(self) -> None:
+        self.generator.close()
+
+    async def aclose(self) -> None:
+        await self.generator.aclose()

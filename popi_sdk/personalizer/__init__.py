@@ -1,0 +1,12 @@
+"""8. The facade: signals -> summary -> response."""
+
+from .facade import Personalizer, personalize
+from .response import AsyncPersonalizedStream, PersonalizedResponse, PersonalizedStream
+
+__all__ = [
+    "AsyncPersonalizedStream",
+    "PersonalizedResponse",
+    "PersonalizedStream",
+    "Personalizer",
+    "personalize",
+]

@@ -1,0 +1,415 @@
+"""`Personalizer`: everything a user of this package needs, in one object."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self
+
+from ..errors import ConfigurationError, PopiError, UsageError
+from ..generators import Generation, GenerationOptions, Generator, as_options, create_generator
+from ..inferrers import PreferenceInferrer, create_inferrer, evidence_digest
+from ..messages import Message, Prompt
+from ..prompts import render_plain, render_with_summary
+from ..signals import as_signals
+from ..summary import DEFAULT_BUDGET, PreferenceSummary, digest
+from .cache import SummaryCache
+from .response import AsyncPersonalizedStream, PersonalizedResponse, PersonalizedStream
+
+__all__ = ["Personalizer", "personalize"]
+
+Options = GenerationOptions | dict[str, Any] | None
+Result = PersonalizedResponse | PopiError
+
+
+class Personalizer:
+    """Infers a summary from a user's signals and answers prompts with it.
+
+    Thread-safe. Every verb has an async twin. Signals may be given as anything `as_signals` takes, or as a ready
+    `PreferenceSummary`. Summaries are cached by a digest of the evidence and of all that decides the summary.
+
+    Args:
+        inferrer: `local` (the best measured one that runs offline), `heuristic`, any backend string (a
+            `PromptedInferrer` over it), or an object.
+        generator: `local`, `llamacpp:PATH.gguf`, `openai:MODEL`, `anthropic:MODEL`, `compatible:MODEL@URL`, or an
+            object. What is built from a string here is closed here; an object stays yours to close.
+        budget: Most tokens of a summary, counted by the generator's tokenizer (as UTF-8 bytes where it has none).
+        options: How to generate, unless a call says otherwise.
+        timeout: Seconds for one try of a request, unless a call says otherwise; None for the backend's own.
+        max_retries: Further tries, unless a call says otherwise; None for the backend's own.
+        cache_size: Summaries kept in memory.
+
+    Raises:
+        ConfigurationError: If a backend is unknown or misses a model, a key, a URL or an extra.
+    """
+
+    def __init__(
+        self,
+        inferrer: str | PreferenceInferrer | Generator = "local",
+        generator: str | Generator = "local",
+        *,
+        budget: int = DEFAULT_BUDGET,
+        options: Options = None,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+        cache_size: int = 1_024,
+    ) -> None:
+        if budget < 1 or cache_size < 1:
+            raise ConfigurationError("budget and cache_size must be at least 1.")
+        self.budget = budget
+        self.options = as_options(options)
+        self.timeout = timeout
+        self.max_retries = max_retries
+        self.inferrer = create_inferrer(inferrer)
+        self.generator = create_generator(generator)
+        self._owned = [
+            built for built, given in ((self.inferrer, inferrer), (self.generator, generator)) if isinstance(given, str)
+        ]
+        self._cache = SummaryCache(cache_size)
+
+    def infer(
+        self,
+        signals: Any,
+        *,
+        budget: int | None = None,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+    ) -> PreferenceSummary:
+        """Summarise a user's preferences; a summary is returned as it is.
+
+        Args:
+            signals: The user's signals, or a ready summary.
+            budget: Most tokens of the summary.
+            timeout: Seconds for one try, where a model is asked.
+            max_retries: Further tries, where a model is asked.
+
+        Raises:
+            SignalError: If the signals are empty or malformed.
+            BackendError: If a model was asked and failed.
+        """
+        if isinstance(signals, PreferenceSummary):
+            return signals
+        known = as_signals(signals)
+        call = self._infer_arguments(budget, timeout, max_retries)
+        return self._cache.get(
+            self._key(evidence_digest(known), call["budget"]), lambda: self.inferrer.infer(known, **call)
+        )
+
+    async def ainfer(
+        self,
+        signals: Any,
+        *,
+        budget: int | None = None,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+    ) -> PreferenceSummary:
+        """`infer`, awaited."""
+        if isinstance(signals, PreferenceSummary):
+            return signals
+        known = as_signals(signals)
+        call = self._infer_arguments(budget, timeout, max_retries)
+        return await self._cache.aget(
+            self._key(evidence_digest(known), call["budget"]), lambda: self.inferrer.ainfer(known, **call)
+        )
+
+    def personalize(
+        self,
+        signals: Any,
+        prompt: Prompt,
+        *,
+        budget: int | None = None,
+        options: Options = None,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+    ) -> PersonalizedResponse:
+        """Answer a prompt the way this user likes it.
+
+        Args:
+            signals: The user's signals, or a ready summary.
+            prompt: A string, or messages (system prompt, history, the question last).
+            budget: Most tokens of the summary.
+            options: How to generate.
+            timeout: Seconds for one try of a request.
+            max_retries: Further tries after the first.
+
+        Raises:
+            UsageError: If the signals, the prompt or the options cannot be used.
+            BackendError: If a backend failed.
+        """
+        started = time.perf_counter()
+        plain = render_plain(prompt)
+        summary = self.infer(signals, budget=budget, timeout=timeout, max_retries=max_retries)
+        messages = render_with_summary(prompt, summary)
+        generation = self.generator.generate(messages, **self._generate_arguments(options, timeout, max_retries))
+        return self._response(summary, plain, messages, generation, started)
+
+    async def apersonalize(
+        self,
+        signals: Any,
+        prompt: Prompt,
+        *,
+        budget: int | None = None,
+        options: Options = None,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+    ) -> PersonalizedResponse:
+        """`personalize`, awaited."""
+        started = time.perf_counter()
+        plain = render_plain(prompt)
+        summary = await self.ainfer(signals, budget=budget, timeout=timeout, max_retries=max_retries)
+        messages = render_with_summary(prompt, summary)
+        generation = await self.generator.agenerate(messages, **self._generate_arguments(options, timeout, max_retries))
+        return await self._aresponse(summary, plain, messages, generation, started)
+
+    def stream(
+        self,
+        signals: Any,
+        prompt: Prompt,
+        *,
+        budget: int | None = None,
+        options: Options = None,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+    ) -> PersonalizedStream:
+        """`personalize`, piece by piece: iterate for the text, then read `result`."""
+        started = time.perf_counter()
+        plain = render_plain(prompt)
+        summary = self.infer(signals, budget=budget, timeout=timeout, max_retries=max_retries)
+        messages = render_with_summary(prompt, summary)
+        source = self.generator.stream(messages, **self._generate_arguments(options, timeout, max_retries))
+
+        def pieces() -> Iterator[str | PersonalizedResponse]:
+            with source:
+                yield from source
+                yield self._response(summary, plain, messages, source.result, started)
+
+        return PersonalizedStream(pieces(), summary)
+
+    def astream(
+        self,
+        signals: Any,
+        prompt: Prompt,
+        *,
+        budget: int | None = None,
+        options: Options = None,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+    ) -> AsyncPersonalizedStream:
+        """`stream`, for `async for`."""
+        started = time.perf_counter()
+        plain = render_plain(prompt)
+        arguments = self._generate_arguments(options, timeout, max_retries)
+
+        async def pieces() -> AsyncIterator[str | PreferenceSummary | PersonalizedResponse]:
+            summary = await self.ainfer(signals, budget=budget, timeout=timeout, max_retries=max_retries)
+            yield summary
+            messages = render_with_summary(prompt, summary)
+            async with self.generator.astream(messages, **arguments) as source:
+                async for piece in source:
+                    yield piece
+                yield await self._aresponse(summary, plain, messages, source.result, started)
+
+        return AsyncPersonalizedStream(pieces())
+
+    def batch(
+        self,
+        items: Iterable[tuple[Any, Prompt]],
+        *,
+        concurrency: int = 8,
+        budget: int | None = None,
+        options: Options = None,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+    ) -> list[Result]:
+        """Answer many prompts, several at a time.
+
+        Args:
+            items: Pairs (signals or summary, prompt).
+            concurrency: How many run at once; a backend that can do fewer is not asked for more.
+            budget: As in `personalize`.
+            options: As in `personalize`.
+            timeout: As in `personalize`.
+            max_retries: As in `personalize`.
+
+        Returns:
+            In the order of the items: a response, or the `PopiError` of an item that failed. Others go on.
+
+        Raises:
+            UsageError: If an item is not a pair, or the concurrency is not positive.
+        """
+        jobs = _pairs(items)
+        call: dict[str, Any] = {
+            "budget": budget,
+            "options": as_options(options) if options is not None else None,
+            "timeout": timeout,
+            "max_retries": max_retries,
+        }
+
+        def one(job: tuple[Any, Prompt]) -> Result:
+            try:
+                return self.personalize(*job, **call)
+            except PopiError as error:
+                return error
+
+        with ThreadPoolExecutor(self._workers(concurrency, len(jobs)), thread_name_prefix="popi-batch") as pool:
+            return list(pool.map(one, jobs))
+
+    async def abatch(
+        self,
+        items: Iterable[tuple[Any, Prompt]],
+        *,
+        concurrency: int = 8,
+        budget: int | None = None,
+        options: Options = None,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+    ) -> list[Result]:
+        """`batch`, awaited."""
+        jobs = _pairs(items)
+        results: dict[int, Result] = {}
+        queue = iter(enumerate(jobs))
+        call: dict[str, Any] = {
+            "budget": budget,
+            "options": as_options(options) if options is not None else None,
+            "timeout": timeout,
+            "max_retries": max_retries,
+        }
+
+        async def work() -> None:
+            for index, job in queue:
+                try:
+                    results[index] = await self.apersonalize(*job, **call)
+                except PopiError as error:
+                    results[index] = error
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._workers(concurrency, len(jobs))):
+                group.create_task(work())
+        return [results[index] for index in range(len(jobs))]
+
+    def close(self) -> None:
+        """Close what was built from a string; objects that were passed in stay open."""
+        for built in self._owned:
+            built.close()
+
+    async def aclose(self) -> None:
+        """`close`, awaited."""
+        for built in self._owned:
+            await built.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"Personalizer(inferrer={self.inferrer!r}, generator={self.generator!r}, budget={self.budget})"
+
+    def _key(self, evidence: str, budget: int) -> str:
+        return digest(evidence, self.inferrer.identity, self.generator.tokenizer, str(budget))
+
+    def _infer_arguments(self, budget: int | None, timeout: float | None, max_retries: int | None) -> dict[str, Any]:
+        return {
+            "budget": self.budget if budget is None else budget,
+            "counter": self.generator,
+            "timeout": self.timeout if timeout is None else timeout,
+            "max_retries": self.max_retries if max_retries is None else max_retries,
+        }
+
+    def _generate_arguments(self, options: Options, timeout: float | None, max_retries: int | None) -> dict[str, Any]:
+        return {
+            "options": self.options if options is None else as_options(options),
+            "timeout": self.timeout if timeout is None else timeout,
+            "max_retries": self.max_retries if max_retries is None else max_retries,
+        }
+
+    def _workers(self, concurrency: int, jobs: int) -> int:
+        if concurrency < 1:
+            raise UsageError(f"concurrency={concurrency} must be at least 1.")
+        return max(1, min(concurrency, jobs, self.generator.max_concurrency or concurrency))
+
+    def _response(
+        self,
+        summary: PreferenceSummary,
+        plain: list[Message],
+        messages: list[Message],
+        generation: Generation,
+        started: float,
+    ) -> PersonalizedResponse:
+        latency = time.perf_counter() - started
+        count = self.generator.count_prompt_tokens
+        return PersonalizedResponse(
+            text=generation.text,
+            summary=summary,
+            context_tokens=count(messages) - count(plain),
+            counted_by=self.generator.tokenizer,
+            latency=latency,
+            generation=generation,
+        )
+
+    async def _aresponse(
+        self,
+        summary: PreferenceSummary,
+        plain: list[Message],
+        messages: list[Message],
+        generation: Generation,
+        started: float,
+    ) -> PersonalizedResponse:
+        if self.generator.max_concurrency is None:  # counts in memory; an engine is asked in a thread
+            return self._response(summary, plain, messages, generation, started)
+        return await asyncio.to_thread(self._response, summary, plain, messages, generation, started)
+
+
+def personalize(
+    signals: Any,
+    prompt: Prompt,
+    *,
+    inferrer: str | PreferenceInferrer | Generator = "local",
+    generator: str | Generator = "local",
+    budget: int = DEFAULT_BUDGET,
+    options: Options = None,
+    timeout: float | None = None,
+    max_retries: int | None = None,
+) -> PersonalizedResponse:
+    """Answer one prompt the way this user likes it: `Personalizer` for a single call.
+
+    An embedded engine that this starts keeps running until the process ends, so that the next call is fast. For many
+    prompts of one user build a `Personalizer`: it keeps the summary too.
+
+    Args:
+        signals: The user's signals (see `as_signals`), or a ready summary.
+        prompt: A string, or messages.
+        inferrer: See `Personalizer`.
+        generator: See `Personalizer`.
+        budget: Most tokens of the summary.
+        options: How to generate.
+        timeout: Seconds for one try of a request.
+        max_retries: Further tries after the first.
+
+    Raises:
+        UsageError: If the signals, the prompt, a backend or the options cannot be used.
+        BackendError: If a backend failed.
+    """
+    with Personalizer(
+        inferrer, generator, budget=budget, options=options, timeout=timeout, max_retries=max_retries
+    ) as popi:
+        response = popi.personalize(signals, prompt)
+        popi.generator.keep_warm()
+        return response
+
+
+def _pairs(items: Iterable[tuple[Any, Prompt]]) -> list[tuple[Any, Prompt]]:
+    pairs = list(items)
+    for index, item in enumerate(pairs):
+        if not isinstance(item, tuple | list) or len(item) != 2:
+            raise UsageError(f"Item {index} of the batch is not a pair (signals, prompt): {item!r:.80}")
+    return pairs
