@@ -220,11 +220,11 @@ def contrast(better: Features, worse: Features) -> dict[Axis, float]:
     }
     for axis, size in present.items():
         found[axis] = size * (_discount(longer) if size * longer > 0 and axis is not Axis.EMOJI else 1.0)
-    found[Axis.FORMALITY] = _scaled(better.formality - worse.formality, 0.03, 0.08)
-    found[Axis.WARMTH] = _scaled(better.warmth - worse.warmth, 0.2, 0.6)
+    found[Axis.FORMALITY] = _scaled(better.formality - worse.formality, 0.06, 0.15)
+    found[Axis.WARMTH] = _scaled(better.warmth - worse.warmth, 0.3, 0.8)
     found[Axis.ORDER] = _order(better, worse)
     if better.level is not None and worse.level is not None:
-        found[Axis.LEVEL] = _scaled(better.level - worse.level, 0.07, 0.18) * _trust(better, worse)
+        found[Axis.LEVEL] = _scaled(better.level - worse.level, 0.1, 0.22) * _trust(better, worse)
     if abs(longer) < 1 and any(abs(found.get(axis, 0.0)) >= 0.7 for axis in _COSTS_WORDS):
         found[Axis.LENGTH] *= 0.4  # another style explains that it is somewhat longer
     _explain_away(found, Axis.FORMALITY, Axis.LEVEL)
