@@ -78,16 +78,16 @@ _QUALITIES: tuple[tuple[Axis, int, str], ...] = (
     (
         Axis.LEVEL,
         -1,
-        r"plain (?:english|words|language|terms)|simple|simpler|simply|simplify|simplified|lay(?:man|person)(?:'?s)?(?: terms)?|"
+        r"plain (?:english|words|language|terms)|(?:simple|clear and simple) (?:words|terms|language|english|answers?|explanations?|sentences|ones?)|(?:it|things|them|more|very|be|was|is|keep) simple|^simple$|simpler|(?:explain|explained|put|more|very|it|things|say|said|written) simply|simply (?:please|put)|simplify|simplified|lay(?:man|person)(?:'?s)?(?: terms)?|"
         r"lay terms|eli5|like i(?:'?m| am|'?m a) (?:5|five|ten|10|a child|twelve|12)|a (?:five|5|ten|10|12|twelve)[- ]year[- ]old|"
-        r"eas(?:y|ier) (?:to (?:understand|read|follow)|words|language|terms)|easier|beginner(?:'s|s)?|non[- ]technical|"
-        r"everyday (?:words|language|terms)|dumb (?:it|this|that|things)? ?down|understandable|without the jargon|novice",
+        r"eas(?:y|ier) (?:to understand|words|language|terms)|beginner(?:'s|s)?|non[- ]technical|"
+        r"everyday (?:words|language|terms)|dumb (?:it|this|that|things)? ?down|without the jargon|novice",
     ),
     (
         Axis.LEVEL,
         1,
         r"(?<!non-)(?<!non )technical(?! support)|technically|precise terms|(?:correct|proper|exact) term(?:s|inology)|expert(?:'s|s)?[- ]?"
-        r"(?:level|answers?|terms)?|advanced|scientific|rigorous|rigor|rigour|nerdy|sophisticated",
+        r"(?:level|answers?|terms)?|advanced|more scientific|scientific (?:terms|language|detail|vocabulary)|rigorous|rigor|rigour|nerdy|sophisticated",
     ),
     (
         Axis.ORDER,
@@ -100,17 +100,17 @@ _QUALITIES: tuple[tuple[Axis, int, str], ...] = (
     (
         Axis.ORDER,
         -1,
-        r"(?:reason(?:s|ing)?|context|background|logic|argument|the why|why) (?:first|before)|explain (?:why|the reasons?|your reasoning) "
-        r"(?:first|before)|(?:start|begin|open|lead) with (?:the |your |some )?(?:reason(?:s|ing)?|background|context|why)|"
+        r"(?:reasons?|reasoning|context|background|logic|the why|why) (?:first|before (?:the |your )?(?:answer|conclusion|result))|"
+        r"explain (?:why|the reasons?|your reasoning) (?:first|before)|(?:start|begin|open|lead) with (?:the |your |some )?(?:reason(?:s|ing)?|background|context|why)|"
         r"build(?:s|ing)? up to|(?:conclusion|answer) (?:last|at the end)|before (?:the answer|you answer|concluding)",
     ),
     (
         Axis.WARMTH,
         1,
-        r"friendly|friendlier|warmer|warmth|(?:be|more) warm|warm tone|encouraging|encouragement|supportive|enthusiastic|upbeat|"
+        r"friendly|friendlier|warmer|warmth|(?:be|more) warm|warm tone|encouraging|(?:be|more) (?:supportive|enthusiastic)|upbeat|"
         r"cheerful|empath(?:y|etic|ic)|kind (?:tone|words)|gentle|compassionate",
     ),
-    (Axis.WARMTH, -1, r"neutral(?: tone)?|matter[- ]of[- ]fact|blunt|no[- ]nonsense|businesslike|dry tone|impersonal"),
+    (Axis.WARMTH, -1, r"neutral tone|(?:be|more) (?:neutral|blunt)|matter[- ]of[- ]fact|no[- ]nonsense|businesslike|dry tone|impersonal"),
     (Axis.HEDGES, -1, r"decisive|assertive|confident(?:ly)?|take a stand|commit to an answer|clear recommendation"),
     (
         Axis.STEPS,
@@ -132,7 +132,7 @@ _THINGS: tuple[tuple[Axis, int, str], ...] = (
     (
         Axis.EXAMPLES,
         1,
-        r"examples?|for instance|e\.g\.|illustrations?|illustrated?|real[- ]life (?:cases?|situations?)|analog(?:y|ies)|concrete",
+        r"examples?|for instance|e\.g\.|illustrations?|illustrated?|real[- ]life (?:cases?|situations?)|analog(?:y|ies)|concrete (?:cases?|instances?)",
     ),
     (Axis.EMOJI, 1, r"emojis?|emoticons?|smile?ys?|smileys|smilies"),
     (Axis.WARMTH, 1, r"exclamation (?:marks?|points?)|compliments?|pleasantries|flattery|praise"),

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from ..signals import Signal
+from ..signals import Profile, Signal, Survey
 from .cues import Axis
-from .evidence import Comparison, Vote
+from .evidence import Comparison, Reading, Vote
 from .features import Features
 
 __all__ = ["Preference", "TypicalLength", "decide", "typical_length"]
@@ -58,27 +58,35 @@ _PRESENT: Mapping[Axis, Callable[[Features], bool]] = MappingProxyType(
 )
 
 
-def decide(votes: Sequence[Vote], comparisons: Sequence[Comparison]) -> list[Preference]:
-    """The axes that the votes decide, length first, then by strength; an axis on which they disagree is left out."""
+def decide(reading: Reading) -> list[Preference]:
+    """The axes that the evidence decides, length first, then by strength; where it disagrees it decides nothing."""
     by_axis: dict[Axis, list[Vote]] = defaultdict(list)
-    for vote in votes:
+    for vote in reading.votes:
         by_axis[vote.axis].append(vote)
-    found = [preference for axis in Axis if (preference := _decide(axis, by_axis[axis], comparisons))]
-    return sorted(found, key=lambda one: (one.axis is not Axis.LENGTH, -round(one.strength, 6)))
+    found = [preference for axis, votes in by_axis.items() if (preference := _decide(axis, votes, reading))]
+    return sorted(found, key=lambda one: (one.axis is not Axis.LENGTH, -round(one.strength, 6), one.axis))
 
 
-def _decide(axis: Axis, votes: Sequence[Vote], comparisons: Sequence[Comparison]) -> Preference | None:
+def _decide(axis: Axis, votes: Sequence[Vote], reading: Reading) -> Preference | None:
     balance = math.fsum(vote.strength for vote in votes)
     total = math.fsum(abs(vote.strength) for vote in votes)
     if not balance or abs(balance) < _AGREEMENT * total:
         return None
     direction = 1 if balance > 0 else -1
-    said = math.fsum(vote.strength * direction for vote in votes if vote.said and vote.strength * direction > 0)
-    if not (abs(balance) >= _LEAST and said >= _LEAST) and not _is_measured(axis, votes, comparisons, direction):
-        return None
     supporters = [vote for vote in votes if vote.strength * direction > 0]
+    said = abs(balance) >= _LEAST and _is_said([vote for vote in supporters if vote.said], reading.spoken)
+    if not said and not _is_measured(axis, votes, reading.comparisons, direction):
+        return None
     signals = {id(signal): signal for vote in supporters for signal in vote.signals}
     return Preference(axis, direction, abs(balance), tuple(signals.values()))
+
+
+def _is_said(supporters: Sequence[Vote], spoken: int) -> bool:
+    """Whether words decide it: an answer when asked, or what is said often enough among all that is said."""
+    if any(isinstance(vote.signals[0], Survey | Profile) for vote in supporters):
+        return True
+    weight = math.fsum(abs(vote.strength) for vote in supporters)
+    return weight >= _LEAST and len(supporters) >= _REPEATED * spoken
 
 
 def _is_measured(axis: Axis, votes: Sequence[Vote], comparisons: Sequence[Comparison], direction: int) -> bool:

@@ -21,7 +21,8 @@ _MOST_OF_A_KIND = 1_000  # signals of one kind that are read, the newest; more w
 _MOST_CHARACTERS = 2_000_000  # and of all their texts together, which bounds the time at some seconds
 _STYLE_WORDS, _VOTE_STYLE_WORDS = 25, 60  # a rated text, or one voted on, below this is an opinion, not a piece of style
 
-_THINGS = frozenset({Axis.EXAMPLES, Axis.SOURCES, Axis.CODE, Axis.TABLES, Axis.HEADINGS, Axis.HEDGES, Axis.EMOJI, Axis.ASKS})
+_VISIBLE = frozenset({Axis.LISTS, Axis.EMOJI, Axis.WARMTH, Axis.HEADINGS, Axis.TABLES, Axis.CODE, Axis.ASKS})
+_AMBIGUOUS = frozenset({Axis.EXAMPLES, Axis.SOURCES, Axis.HEDGES})
 _COSTS_WORDS = (Axis.LISTS, Axis.EXAMPLES, Axis.FORMALITY, Axis.LEVEL, Axis.ORDER)
 
 # How much evidence counts. A pair is 1; what the user asked for in words says why, so it counts more.
@@ -65,6 +66,7 @@ class Reading:
         comparisons: What was preferred to what.
         votes: Evidence on the axes of style.
         attributes: The newest value of each attribute of the profile, and its signal.
+        spoken: How many of the signals hold the user's words about texts: reasons and dialogues.
         shortened: How many of the signals have a text of which only the beginning was measured.
     """
 
@@ -72,6 +74,7 @@ class Reading:
     comparisons: tuple[Comparison, ...]
     votes: tuple[Vote, ...]
     attributes: Mapping[str, tuple[str | bool | int | float, Signal]]
+    spoken: int
     shortened: int
 
     def of(self, kind: type[_SignalT]) -> Iterator[_SignalT]:
@@ -94,7 +97,8 @@ def read(signals: Sequence[Signal]) -> Reading:
     for name, (value, signal) in attributes.items():
         votes += _said(read_answer(name, str(value)), _SURVEY, signal)
     shortened = sum(any(len(text) > limit for text in _texts(signal)) for signal in known)
-    return Reading(tuple(known), tuple(comparisons), tuple(votes), attributes, shortened)
+    spoken = sum(isinstance(signal, Dialogue) or bool(getattr(signal, "reason", None)) for signal in known)
+    return Reading(tuple(known), tuple(comparisons), tuple(votes), attributes, spoken, shortened)
 
 
 def _newest_first(signals: Sequence[Signal]) -> list[Signal]:
@@ -273,7 +277,7 @@ def _order(better: Features, worse: Features) -> float:
         return 1.0 if moved_up > moved_down else -1.0
     if worse.preamble and not better.preamble:
         return 0.7
-    return _scaled((better.order - worse.order) / 2, 0.4, 0.8)
+    return _scaled((better.order - worse.order) / 2, 0.4, 1.0)
 
 
 def _shared(left: frozenset[str], right: frozenset[str]) -> float:
@@ -299,14 +303,15 @@ def _comparison_votes(comparison: Comparison) -> Iterator[Vote]:
 def _reason_votes(comparison: Comparison, sizes: dict[Axis, float]) -> Iterator[Vote]:
     """Cues of a reason, unless the pair shows the contrary: then the words were about something else.
 
-    "No example" may praise the chosen text or blame the rejected one: only the pair tells.
+    "No example" may praise the chosen text or blame the rejected one, and what is visible must be there to be praised:
+    only the pair tells.
     """
     signal = comparison.signals[0]
     if not isinstance(signal, PreferencePair) or not signal.reason:
         return
     for axis, sign in read_cues(signal.reason).items():
         shown = sizes.get(axis, 0.0) * sign
-        if shown > 0 or (shown == 0 and (sign > 0 or axis not in _THINGS)):
+        if shown > 0 or (shown == 0 and axis not in _VISIBLE and (sign > 0 or axis not in _AMBIGUOUS)):
             yield Vote(axis, sign * _REASON, True, (signal,))
 
 

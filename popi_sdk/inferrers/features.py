@@ -107,7 +107,7 @@ _REASON = _words(
     r"here's why|for one thing|the logic"
 )
 _CONCLUSION = re.compile(
-    r"(?:and )?(?:so|therefore|thus|hence|consequently|accordingly)\b|as a result|for (?:these|this|that|all these|those) reasons?|"
+    r"(?:and )?so(?:,| (?:use|you|it's|i'd|go|the (?:best|answer)|don't|do|yes|no|buy|choose|pick|take|get)\b)|(?:and )?(?:therefore|thus|hence|consequently|accordingly)\b|as a result|for (?:these|this|that|all these|those) reasons?|"
     r"(?:that|this|which)(?:'s| is) why|in conclusion|in short|all in all|overall|to sum up|in sum\b|taken together|putting|"
     r"(?:my|the|short) (?:answer|conclusion|verdict|recommendation)|(?:that|this|all of (?:this|that)|which) (?:means|points|suggests|leads)|"
     r"given (?:this|that|these|all|those)|on balance|the bottom line|with (?:this|that|all that|these)|because of (?:this|that|these|all)"

@@ -124,7 +124,7 @@ def _own_words(reading: Reading) -> list[_Told]:
 def _style(reading: Reading, told: Sequence[_Told]) -> Iterator[_Told]:
     """Decided axes that the user did not speak of; where words and measure agree, the measure supports the words."""
     said = {axis: one for one in reversed(told) for axis in one.axes}
-    for preference in decide(reading.votes, reading.comparisons):
+    for preference in decide(reading):
         length = typical_length([one for one in reading.comparisons if preference.axis is Axis.LENGTH])
         text = word(preference, length)
         statement = said.get(preference.axis)

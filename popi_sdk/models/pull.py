@@ -103,7 +103,7 @@ def pull(
         return _pull(model, names, force, console)
 
 
-def is_pulled(model: ModelFile) -> Path | None:
+def is_pulled(model: ModelFile = DEFAULT_MODEL) -> Path | None:
     """The path of the model's file if the cache has it in its right size; see `verify` for its digest."""
     path = _cached(model)
     with suppress(OSError):

