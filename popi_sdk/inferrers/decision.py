@@ -44,6 +44,9 @@ class TypicalLength:
     steady: bool
 
 
+# Differences of degree, which texts of different content show by chance: among many comparisons two or three say nothing.
+_GRADED = frozenset({Axis.LEVEL, Axis.WARMTH, Axis.HEDGES, Axis.ASKS})
+
 # What a preferred text must mostly have before it is asked for, and mostly lack before it is asked to be left out.
 _PRESENT: Mapping[Axis, Callable[[Features], bool]] = MappingProxyType(
     {
@@ -91,14 +94,17 @@ def _is_said(supporters: Sequence[Vote], spoken: int) -> bool:
 
 def _is_measured(axis: Axis, votes: Sequence[Vote], comparisons: Sequence[Comparison], direction: int) -> bool:
     """Whether texts alone decide it."""
-    strengths = [vote.strength for vote in votes if not vote.said]
-    balance, supporting = math.fsum(strengths) * direction, sum(size * direction > 0 for size in strengths)
-    alone = len(comparisons) == 1
-    if balance < (_LEAST_ALONE if alone else _LEAST) or (supporting < 2 and not alone):
+    by_group: dict[int, float] = defaultdict(float)
+    for index, vote in enumerate(vote for vote in votes if not vote.said):
+        by_group[vote.group if vote.group >= 0 else -1 - index] += vote.strength * direction
+    strengths, groups = list(by_group.values()), len({comparison.group for comparison in comparisons})
+    balance, supporting, alone = math.fsum(strengths), sum(size > 0 for size in strengths), groups == 1
+    if balance < max(_LEAST_ALONE if alone else _LEAST, _EFFECT * len(strengths)) or (supporting < 2 and not alone):
         return False
-    if balance < _EFFECT * len(strengths) or (len(strengths) >= 4 and balance < _SURPRISE * math.hypot(*strengths)):
+    tested = len(strengths) >= 4 or (groups >= 8 and axis in _GRADED)
+    if tested and balance < _SURPRISE * math.hypot(*strengths):
         return False
-    return len(strengths) >= _COVERAGE * len(comparisons) and _is_usual(axis, comparisons, direction)
+    return len(strengths) >= _COVERAGE * groups and _is_usual(axis, comparisons, direction)
 
 
 def _is_usual(axis: Axis, comparisons: Sequence[Comparison], direction: int) -> bool:

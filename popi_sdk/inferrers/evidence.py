@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from functools import cache
+from typing import NamedTuple, TypeVar
 
 from ..signals import Dialogue, Edit, PreferencePair, Profile, Rating, Signal, Statement, Survey, Writing
 from .cues import Axis, read_answer, read_cues
@@ -32,12 +33,20 @@ _REASON, _FOLLOW_UP, _FIRST_REQUEST, _SURVEY = 2.0, 1.5, 0.7, 2.5
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A text that the user prefers to another one, and the signals that say so."""
+    """A text that the user prefers to another one.
+
+    Attributes:
+        better, worse: What was measured on the two.
+        signals: The signals that say so.
+        weight: How much it counts; comparisons with one and the same text share the weight of one.
+        group: Comparisons with one and the same text have the same group: together they are one observation.
+    """
 
     better: Features
     worse: Features
     signals: tuple[Signal, ...]
     weight: float
+    group: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +58,14 @@ class Vote:
         strength: Signed: the direction, and how much the evidence counts (about 1 for a clear pair).
         said: Whether the user said it in words; else it was measured on texts.
         signals: Where it was read.
+        group: That of the comparison; negative if it was not read from one.
     """
 
     axis: Axis
     strength: float
     said: bool
     signals: tuple[Signal, ...]
+    group: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +135,13 @@ def _when(signal: Signal) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
+class _Pair(NamedTuple):
+    better: str
+    worse: str
+    signals: tuple[Signal, ...]
+    weight: float
+
+
 def is_opinion(rating: Rating) -> bool:
     """Whether a rated text is a short statement, of which the content was rated and not the style."""
     voted = isinstance(rating.score, str)
@@ -153,15 +171,31 @@ def _limit(signals: Sequence[Signal]) -> int:
 
 def _compare_texts(signals: Iterable[Signal], limit: int) -> list[Comparison]:
     """Every "rather this than that" of the signals: pairs, edits, and texts that were rated high against low."""
-    found: list[Comparison] = []
-    rated: list[tuple[Rating, Features]] = []
+    pairs: list[_Pair] = []
+    rated: list[Rating] = []
     for signal in signals:
-        if isinstance(signal, PreferencePair | Edit):
-            better, worse = (measure(text, read=limit) for text in _texts(signal))
-            found.append(Comparison(better, worse, (signal,), _PAIR))
+        if isinstance(signal, PreferencePair):
+            pairs.append(_Pair(signal.chosen, signal.rejected, (signal,), _PAIR))
+        elif isinstance(signal, Edit):
+            pairs.append(_Pair(signal.after, signal.before, (signal,), _PAIR))
         elif isinstance(signal, Rating) and not is_opinion(signal):
-            rated.append((signal, measure(signal.text, read=limit)))
-    return found + list(_pair_up(rated))
+            rated.append(signal)
+    pairs += _pair_up(rated)
+    features = cache(lambda text: measure(text, read=limit))
+    groups = _groups(pairs)
+    size = Counter(groups)
+    return [
+        Comparison(features(pair.better), features(pair.worse), pair.signals, pair.weight / size[group], group)
+        for pair, group in zip(pairs, groups, strict=True)
+    ]
+
+
+def _groups(pairs: Sequence[_Pair]) -> list[int]:
+    """A number for each pair: the same where a text that is rejected, or else chosen, again and again makes them alike."""
+    better, worse = Counter(pair.better for pair in pairs), Counter(pair.worse for pair in pairs)
+    number: dict[tuple[bool, str], int] = {}
+    keys = ((again, pair.worse if again else pair.better) for pair in pairs for again in [worse[pair.worse] >= better[pair.better]])
+    return [number.setdefault(key, len(number)) for key in keys]
 
 
 def _attributes(signals: Iterable[Signal]) -> dict[str, tuple[str | bool | int | float, Signal]]:
@@ -173,32 +207,24 @@ def _attributes(signals: Iterable[Signal]) -> dict[str, tuple[str | bool | int |
     return found
 
 
-def _pair_up(rated: Sequence[tuple[Rating, Features]]) -> Iterator[Comparison]:
+def _pair_up(rated: Iterable[Rating]) -> Iterator[_Pair]:
     """High against low: first among answers to the same prompt, then what is left."""
-    groups: dict[str, list[tuple[Rating, Features]]] = defaultdict(list)
-    for item in rated:
-        groups[item[0].prompt or ""].append(item)
+    groups: dict[str, list[Rating]] = defaultdict(list)
+    for rating in rated:
+        groups[rating.prompt or ""].append(rating)
     rest = groups.pop("", [])
     for group in groups.values():
-        pairs, left = _match(group)
-        rest.extend(left)
-        yield from (_compare(high, low, _RATED_ALIKE) for high, low in pairs)
-    yield from (_compare(high, low, _RATED_APART) for high, low in _match(rest)[0])
+        yield from _match(group, rest, _RATED_ALIKE)
+    yield from _match(rest, [], _RATED_APART)
 
 
-def _match(
-    items: Sequence[tuple[Rating, Features]],
-) -> tuple[list[tuple[tuple[Rating, Features], tuple[Rating, Features]]], list[tuple[Rating, Features]]]:
+def _match(ratings: Iterable[Rating], rest: list[Rating], weight: float) -> Iterator[_Pair]:
     """The best with the worst, the second with the last but one, while a quarter of the scale lies between them."""
-    left = sorted(items, key=lambda item: (item[0].value, item[0].text))
-    pairs = []
-    while len(left) > 1 and left[-1][0].value - left[0][0].value >= 0.5:
-        pairs.append((left.pop(), left.pop(0)))
-    return pairs, left
-
-
-def _compare(high: tuple[Rating, Features], low: tuple[Rating, Features], weight: float) -> Comparison:
-    return Comparison(high[1], low[1], (high[0], low[0]), weight)
+    left = deque(sorted(ratings, key=lambda rating: (rating.value, rating.text)))
+    while len(left) > 1 and left[-1].value - left[0].value >= 0.5:
+        high, low = left.pop(), left.popleft()
+        yield _Pair(high.text, low.text, (high, low), weight)
+    rest.extend(left)
 
 
 def contrast(better: Features, worse: Features) -> dict[Axis, float]:
@@ -220,7 +246,7 @@ def contrast(better: Features, worse: Features) -> dict[Axis, float]:
         Axis.TABLES: _more(better.tables, worse.tables, 1),
         Axis.CODE: _more(better.code, worse.code, 1),
         Axis.ASKS: float(better.asks) - float(worse.asks),
-        Axis.HEDGES: _more(better.hedges, worse.hedges, 2),
+        Axis.HEDGES: float(better.hedged) - float(worse.hedged),
     }
     for axis, size in present.items():
         found[axis] = size * (_discount(longer) if size * longer > 0 and axis is not Axis.EMOJI else 1.0)
@@ -277,7 +303,7 @@ def _order(better: Features, worse: Features) -> float:
         return 1.0 if moved_up > moved_down else -1.0
     if worse.preamble and not better.preamble:
         return 0.7
-    return _scaled((better.order - worse.order) / 2, 0.4, 1.0)
+    return _scaled((better.order - worse.order) / 2, 0.4, 1.25)
 
 
 def _shared(left: frozenset[str], right: frozenset[str]) -> float:
@@ -296,7 +322,7 @@ def _explain_away(found: dict[Axis, float], one: Axis, other: Axis, sign: int = 
 def _comparison_votes(comparison: Comparison) -> Iterator[Vote]:
     sizes = contrast(comparison.better, comparison.worse)
     for axis, size in sizes.items():
-        yield Vote(axis, comparison.weight * size, False, comparison.signals)
+        yield Vote(axis, comparison.weight * size, False, comparison.signals, comparison.group)
     yield from _reason_votes(comparison, sizes)
 
 

@@ -117,6 +117,7 @@ _ANSWER_OPENS = re.compile(
     r"(?:yes|no|nope|yep|yeah|not really|short answer|in short|tl;?dr|the answer (?:is|:)|answer:|definitely|absolutely|"
     r"correct|wrong|true|false|bottom line|go with|use|choose|pick|buy|take|get|do|don't|never|always)\b"
 )
+_ASKS = re.compile(r"\b(?:you|your|me|i)\b[^.!?\n]{0,150}\?[\s\"')*]{0,5}$")
 _EMOTICON = re.compile(r"(?<!\w)[:;]-?[)DPp(](?!\w)|<3")
 _SMALL_START = re.compile(r"\s*[a-z]")
 
@@ -168,6 +169,11 @@ class Features:
     closing: frozenset[str] = frozenset()
 
     @property
+    def hedged(self) -> bool:
+        """Whether it hedges all the time, and not just once."""
+        return self.hedges > 1 and self.hedges > 0.03 * self.words
+
+    @property
     def items(self) -> int:
         """Lines of lists; a single one is no list."""
         lines = self.bullets + self.numbered
@@ -212,7 +218,7 @@ def measure(text: str, *, read: int = READ) -> Features:
         warmth=(len(_WARM.findall(lower)) + 0.3 * min(3, part.count("!"))) / max(3, len(sentences)),
         preamble=bool(sentences) and bool(_PREAMBLE.match(sentences[0])),
         order=_order(sentences),
-        asks=part.rstrip("\"') \n").endswith(("?", "\uff1f", "\u061f")),
+        asks=bool(_ASKS.search(lower, max(0, len(lower) - 200))),
         opening=_content(first),
         closing=_content(last),
     )
@@ -280,8 +286,8 @@ def _order(sentences: list[str]) -> int:
         return 1
     if concludes or (_REASON_OPENS.match(first) and ", " in first) or (not rest and _CONCLUDES.search(first)):
         return -1
-    reasons = any(_REASON.search(sentence) for sentence in rest[:4])
-    return 1 if reasons and not _PREAMBLE.match(first) and not _REASON.search(first) else 0
+    short = len(first.split()) <= 8 and not _PREAMBLE.match(first) and not first.endswith("?")
+    return 1 if short and any(_REASON.search(sentence) for sentence in rest[:2]) else 0
 
 
 def _content(sentence: str) -> frozenset[str]:
