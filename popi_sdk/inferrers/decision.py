@@ -17,10 +17,12 @@ from .features import Features
 __all__ = ["Preference", "TypicalLength", "decide", "typical_length"]
 
 _LEAST = 1.0  # evidence that one clear comparison brings, at full weight
-_LEAST_ALONE = 0.8  # where the user left only one comparison, it must be about as clear
+_LEAST_ONCE = 0.8  # what a single observation must bring,
+_FEW = 5  # and only among so few
 _AGREEMENT = 0.6  # four to one
+_MAJORITY, _PLAIN_SURPRISE = 0.4, 2.2  # seven to three will do where chance would hardly show it
 _EFFECT = 0.4  # the mean of the votes: many faint differences are no preference
-_COVERAGE = 0.25  # of the comparisons must show the axis at all
+_MOST_COVERAGE = 0.6  # of the comparisons, see `_coverage`
 _SURPRISE = 1.9  # standard deviations from tossing a coin for each vote, asked for from four votes on
 _REPEATED = 0.1  # of what the user said in words must speak of the axis
 
@@ -66,22 +68,44 @@ def decide(reading: Reading) -> list[Preference]:
     by_axis: dict[Axis, list[Vote]] = defaultdict(list)
     for vote in reading.votes:
         by_axis[vote.axis].append(vote)
-    found = [preference for axis, votes in by_axis.items() if (preference := _decide(axis, votes, reading))]
+    coverage = _coverage(reading)
+    found = [one for axis, votes in by_axis.items() if (one := _decide(axis, votes, reading, coverage))]
     return sorted(found, key=lambda one: (one.axis is not Axis.LENGTH, -round(one.strength, 6), one.axis))
 
 
-def _decide(axis: Axis, votes: Sequence[Vote], reading: Reading) -> Preference | None:
+def _coverage(reading: Reading) -> float:
+    """The share of comparisons that must show an axis.
+
+    Where texts differ in one thing at a time, each difference is telling. Where they differ in everything, an axis that
+    only some of them show is there by chance.
+    """
+    differences = len({(vote.group, vote.axis) for vote in reading.votes if vote.group >= 0})
+    groups = len({comparison.group for comparison in reading.comparisons})
+    return min(_MOST_COVERAGE, 0.2 * differences / max(groups, 1))
+
+
+def _decide(axis: Axis, votes: Sequence[Vote], reading: Reading, coverage: float) -> Preference | None:
     balance = math.fsum(vote.strength for vote in votes)
-    total = math.fsum(abs(vote.strength) for vote in votes)
-    if not balance or abs(balance) < _AGREEMENT * total:
-        return None
     direction = 1 if balance > 0 else -1
+    if not balance or not _agree([vote.strength * direction for vote in votes]):
+        return None
     supporters = [vote for vote in votes if vote.strength * direction > 0]
     said = abs(balance) >= _LEAST and _is_said([vote for vote in supporters if vote.said], reading.spoken)
-    if not said and not _is_measured(axis, votes, reading.comparisons, direction):
+    if not said and not (
+        _is_measured(axis, [vote for vote in votes if not vote.said], direction, reading.comparisons, coverage)
+        and _is_usual(axis, direction, reading.comparisons)
+    ):
         return None
     signals = {id(signal): signal for vote in supporters for signal in vote.signals}
     return Preference(axis, direction, abs(balance), tuple(signals.values()))
+
+
+def _agree(strengths: Sequence[float]) -> bool:
+    """Four to one, or a majority that is too large for chance."""
+    balance, total = math.fsum(strengths), math.fsum(abs(size) for size in strengths)
+    return balance >= _AGREEMENT * total or (
+        balance >= _MAJORITY * total and balance >= _PLAIN_SURPRISE * math.hypot(*strengths)
+    )
 
 
 def _is_said(supporters: Sequence[Vote], spoken: int) -> bool:
@@ -92,27 +116,33 @@ def _is_said(supporters: Sequence[Vote], spoken: int) -> bool:
     return weight >= _LEAST and len(supporters) >= _REPEATED * spoken
 
 
-def _is_measured(axis: Axis, votes: Sequence[Vote], comparisons: Sequence[Comparison], direction: int) -> bool:
+def _is_measured(
+    axis: Axis, votes: Sequence[Vote], direction: int, comparisons: Sequence[Comparison], coverage: float
+) -> bool:
     """Whether texts alone decide it."""
-    by_group: dict[int, float] = defaultdict(float)
-    for index, vote in enumerate(vote for vote in votes if not vote.said):
-        by_group[vote.group if vote.group >= 0 else -1 - index] += vote.strength * direction
-    strengths, groups = list(by_group.values()), len({comparison.group for comparison in comparisons})
-    balance, supporting, alone = math.fsum(strengths), sum(size > 0 for size in strengths), groups == 1
-    if balance < max(_LEAST_ALONE if alone else _LEAST, _EFFECT * len(strengths)) or (supporting < 2 and not alone):
+    observed: dict[int, float] = defaultdict(float)
+    for index, vote in enumerate(votes):
+        observed[vote.group if vote.group >= 0 else -1 - index] += vote.strength * direction
+    strengths, groups = list(observed.values()), len({comparison.group for comparison in comparisons})
+    balance, supporting = math.fsum(strengths), sum(size > 0 for size in strengths)
+    if supporting < 2 and (groups == 1 or any(vote.alone for vote in votes)):
+        return balance >= _LEAST_ONCE and groups <= _FEW
+    if supporting < 2 or balance < max(_LEAST, _EFFECT * len(strengths)) or len(strengths) < coverage * groups:
         return False
     tested = len(strengths) >= 4 or (groups >= 8 and axis in _GRADED)
-    if tested and balance < _SURPRISE * math.hypot(*strengths):
-        return False
-    return len(strengths) >= _COVERAGE * groups and _is_usual(axis, comparisons, direction)
+    return not tested or balance >= _SURPRISE * math.hypot(*strengths)
 
 
-def _is_usual(axis: Axis, comparisons: Sequence[Comparison], direction: int) -> bool:
+def _is_usual(axis: Axis, direction: int, comparisons: Sequence[Comparison]) -> bool:
+    """Whether the preferred texts themselves are mostly like that."""
     has = _PRESENT.get(axis)
-    if has is None or not comparisons:
+    if not comparisons or (has is None and axis is not Axis.LENGTH):
         return True
-    share = sum(has(comparison.better) for comparison in comparisons) / len(comparisons)
-    return share >= 0.5 if direction > 0 else share <= 0.34
+    if has is not None:
+        share = sum(has(comparison.better) for comparison in comparisons) / len(comparisons)
+        return share >= 0.5 if direction > 0 else share <= 0.34
+    words = [statistics.median(getattr(one, side).words for one in comparisons) for side in ("better", "worse")]
+    return max(words) >= max(25, 1.3 * min(words)) or max(words) >= 2 * min(words)
 
 
 def typical_length(comparisons: Sequence[Comparison]) -> TypicalLength | None:

@@ -22,6 +22,8 @@ _MOST_OF_A_KIND = 1_000  # signals of one kind that are read, the newest; more w
 _MOST_CHARACTERS = 2_000_000  # and of all their texts together, which bounds the time at some seconds
 _STYLE_WORDS, _VOTE_STYLE_WORDS = 25, 60  # a rated text, or one voted on, below this is an opinion, not a piece of style
 
+_PLAIN = 0.4  # a difference of this size is seen
+
 _VISIBLE = frozenset({Axis.LISTS, Axis.EMOJI, Axis.WARMTH, Axis.HEADINGS, Axis.TABLES, Axis.CODE, Axis.ASKS})
 _AMBIGUOUS = frozenset({Axis.EXAMPLES, Axis.SOURCES, Axis.HEDGES})
 _COSTS_WORDS = (Axis.LISTS, Axis.EXAMPLES, Axis.FORMALITY, Axis.LEVEL, Axis.ORDER)
@@ -59,6 +61,7 @@ class Vote:
         said: Whether the user said it in words; else it was measured on texts.
         signals: Where it was read.
         group: That of the comparison; negative if it was not read from one.
+        alone: Whether nothing else differs in the comparison: then it can only be this that the user preferred.
     """
 
     axis: Axis
@@ -66,6 +69,7 @@ class Vote:
     said: bool
     signals: tuple[Signal, ...]
     group: int = -1
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,8 +259,8 @@ def contrast(better: Features, worse: Features) -> dict[Axis, float]:
     found[Axis.ORDER] = _order(better, worse)
     if better.level is not None and worse.level is not None:
         found[Axis.LEVEL] = _scaled(better.level - worse.level, 0.1, 0.22) * _trust(better, worse)
-    if abs(longer) < 1 and any(abs(found.get(axis, 0.0)) >= 0.7 for axis in _COSTS_WORDS):
-        found[Axis.LENGTH] *= 0.4  # another style explains that it is somewhat longer
+    if abs(longer) < 2 and any(abs(found.get(axis, 0.0)) >= 0.7 for axis in _COSTS_WORDS):
+        found[Axis.LENGTH] *= 0.4 if abs(longer) < 1 else 0.7  # another style explains that it is somewhat longer
     _explain_away(found, Axis.FORMALITY, Axis.LEVEL)
     _explain_away(found, Axis.FORMALITY, Axis.WARMTH, sign=-1)
     return {axis: size for axis, size in found.items() if abs(size) >= 0.15}
@@ -292,7 +296,7 @@ def _scaled(difference: float, least: float, full: float) -> float:
 
 def _trust(better: Features, worse: Features) -> float:
     """Rates of a few words jump."""
-    return min(1.0, min(better.words, worse.words) / 12)
+    return min(1.0, min(better.words, worse.words) / 16)
 
 
 def _order(better: Features, worse: Features) -> float:
@@ -303,7 +307,10 @@ def _order(better: Features, worse: Features) -> float:
         return 1.0 if moved_up > moved_down else -1.0
     if worse.preamble and not better.preamble:
         return 0.7
-    return _scaled((better.order - worse.order) / 2, 0.4, 1.25)
+    if better.order == -worse.order:
+        return 0.8 * better.order
+    # A conclusion at the end is plain to see; that a text opens with its answer is half guessed.
+    return (0.45 if -1 in (better.order, worse.order) else 0.25) * (better.order - worse.order)
 
 
 def _shared(left: frozenset[str], right: frozenset[str]) -> float:
@@ -321,8 +328,10 @@ def _explain_away(found: dict[Axis, float], one: Axis, other: Axis, sign: int = 
 
 def _comparison_votes(comparison: Comparison) -> Iterator[Vote]:
     sizes = contrast(comparison.better, comparison.worse)
+    plain = {axis for axis, size in sizes.items() if abs(size) >= _PLAIN}
     for axis, size in sizes.items():
-        yield Vote(axis, comparison.weight * size, False, comparison.signals, comparison.group)
+        alone = plain == {axis}
+        yield Vote(axis, comparison.weight * size, False, comparison.signals, comparison.group, alone)
     yield from _reason_votes(comparison, sizes)
 
 

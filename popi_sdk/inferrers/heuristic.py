@@ -89,13 +89,11 @@ class _Told:
 
 def _statements(reading: Reading) -> list[SummaryStatement]:
     told = _own_words(reading)
-    style = list(_style(reading, told))
-    told += style
+    told += list(_style(reading, told))
     told += _profile(reading)
     told += _answers(reading)
     told += _opinions(reading)
-    if not style:
-        told += _contents(reading.comparisons)
+    told += _contents(reading.comparisons)
     return [one.statement() for one in told] or [SummaryStatement(text=NOTHING)]
 
 
@@ -172,5 +170,7 @@ def _contents(comparisons: Sequence[Comparison]) -> Iterator[_Told]:
     if len({pair.prompt for pair in pairs}) != 1 or len(pairs) < 2:
         return
     short = [pair for pair in pairs if max(len(pair.chosen), len(pair.rejected)) <= 2 * _QUOTE]
+    if 2 * len(short) < len(pairs):
+        return
     for pair in sorted(short, key=lambda pair: (len(pair.chosen) + len(pair.rejected), pair.chosen))[:_MOST_QUOTES]:
         yield _Told(f"Prefers {quote(pair.chosen, _QUOTE)} to {quote(pair.rejected, _QUOTE)}.", [pair])

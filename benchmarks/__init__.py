@@ -1,0 +1,1 @@
+"""Every figure of docs/performance.md, one module each: `python -m benchmarks.NAME`, or all: `python -m benchmarks`."""
