@@ -35,14 +35,12 @@ class AnthropicGenerator(SdkGenerator):
         return client.messages
 
     def _arguments(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The SDK's `create` has no temperature argument since 1.0: it goes into the body beside it."""
-        arguments = dict(request)
-        if "temperature" in arguments:
-            arguments["extra_body"] = {"temperature": arguments.pop("temperature")}
-        return arguments
+        return {**super()._arguments(request), "max_tokens": request["max_tokens"]}
 
     def _create_client(self) -> anthropic.Anthropic:
-        return anthropic.Anthropic(api_key=self._key, base_url=self.url, max_retries=0)
+        http_client = anthropic.DefaultHttpxClient(verify=self._tls())
+        return anthropic.Anthropic(api_key=self._key, base_url=self.url, max_retries=0, http_client=http_client)
 
     def _create_async_client(self) -> anthropic.AsyncAnthropic:
-        return anthropic.AsyncAnthropic(api_key=self._key, base_url=self.url, max_retries=0)
+        http_client = anthropic.DefaultAsyncHttpxClient(verify=self._tls())
+        return anthropic.AsyncAnthropic(api_key=self._key, base_url=self.url, max_retries=0, http_client=http_client)

@@ -25,6 +25,7 @@ from . import retry
 from .base import Generator
 from .faults import Origin, request_id_of
 from .generation import Generation, GenerationOptions
+from .lanes import Lanes
 from .protocols import Protocol, SseParser, StreamParser
 from .streams import AsyncGenerationStream, GenerationStream
 
@@ -88,8 +89,8 @@ class ApiGenerator(Generator):
         self.origin = Origin(self.backend, model, url)
         self._count = count_tokens
         self._lock = threading.Lock()
-        self._client: Any = None
-        self._async_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
+        self._clients: Lanes[Any] = Lanes(self._create_client)
+        self._async_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Lanes[Any]] = WeakKeyDictionary()
 
     # What a backend fills in.
 
@@ -278,32 +279,27 @@ class ApiGenerator(Generator):
             error.retryable = error.retryable and not began
             raise
 
-    def _sync_client(self) -> Any:
-        with self._lock:
-            if self._client is None:
-                self._client = self._create_client()
-            return self._client
+    def _sync_client(self) -> AbstractContextManager[Any]:
+        return self._clients.use()
 
-    def _async_client(self) -> Any:
-        """The client of the running loop: pooled connections belong to the loop that opened them."""
+    def _async_client(self) -> AbstractContextManager[Any]:
+        """A client of the running loop: pooled connections belong to the loop that opened them."""
         loop = asyncio.get_running_loop()
         with self._lock:
-            client = self._async_clients.get(loop)
-            if client is None:
-                client = self._async_clients[loop] = self._create_async_client()
-            return client
+            lanes = self._async_clients.get(loop)
+            if lanes is None:
+                lanes = self._async_clients[loop] = Lanes(self._create_async_client)
+        return lanes.use()
 
     def close(self) -> None:
-        with self._lock:
-            client, self._client = self._client, None
-        if client is not None:
+        for client in self._clients.drain():
             client.close()
 
     async def aclose(self) -> None:
         self.close()
         with self._lock:
-            client = self._async_clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
+            lanes = self._async_clients.pop(asyncio.get_running_loop(), None)
+        for client in lanes.drain() if lanes else ():
             await self._close_async(client)
 
 

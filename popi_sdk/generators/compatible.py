@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Self
@@ -54,6 +55,7 @@ class CompatibleGenerator(ApiGenerator):
         self.protocol = ChatCompletions()
         self._endpoint = f"{url.rstrip('/')}/chat/completions"
         key = api_key or get_settings().compatible_api_key
+        self._context: ssl.SSLContext | None = None
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
     @classmethod
@@ -67,18 +69,27 @@ class CompatibleGenerator(ApiGenerator):
             raise ConfigurationError("compatible needs a model and a URL: 'compatible:MODEL@http://localhost:8000/v1'.")
         return cls(spec.model, spec.url, **options)
 
+    def _tls(self) -> ssl.SSLContext:
+        """One for all lanes: loading the certificates takes longer than a request on loopback."""
+        if self._context is None:
+            self._context = httpx.create_ssl_context()
+        return self._context
+
     def _create_client(self) -> httpx.Client:
-        return httpx.Client(headers=self._headers, limits=_LIMITS)
+        return httpx.Client(headers=self._headers, verify=self._tls())
 
     def _create_async_client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(headers=self._headers, limits=_LIMITS)
+        return httpx.AsyncClient(headers=self._headers, verify=self._tls())
 
     async def _close_async(self, client: httpx.AsyncClient) -> None:
         await client.aclose()
 
     @contextmanager
     def _open(self, request: dict[str, Any], timeout: float) -> Iterator[Reply]:
-        with self._sync_client().stream("POST", self._endpoint, json=request, timeout=timeout) as response:
+        with (
+            self._sync_client() as client,
+            client.stream("POST", self._endpoint, json=request, timeout=timeout) as response,
+        ):
             if not response.is_success:
                 body = b""
                 for chunk in response.iter_bytes():
@@ -90,15 +101,16 @@ class CompatibleGenerator(ApiGenerator):
 
     @asynccontextmanager
     async def _aopen(self, request: dict[str, Any], timeout: float) -> AsyncIterator[AsyncReply]:
-        async with self._async_client().stream("POST", self._endpoint, json=request, timeout=timeout) as response:
-            if not response.is_success:
-                body = b""
-                async for chunk in response.aiter_bytes():
-                    body += chunk
-                    if len(body) > MAX_ERROR_BODY:
-                        break
-                raise self.origin.status(response.status_code, body.decode("utf-8", "replace"), response.headers)
-            yield AsyncReply(response.headers, response.aiter_bytes())
+        with self._async_client() as client:
+            async with client.stream("POST", self._endpoint, json=request, timeout=timeout) as response:
+                if not response.is_success:
+                    body = b""
+                    async for chunk in response.aiter_bytes():
+                        body += chunk
+                        if len(body) > MAX_ERROR_BODY:
+                            break
+                    raise self.origin.status(response.status_code, body.decode("utf-8", "replace"), response.headers)
+                yield AsyncReply(response.headers, response.aiter_bytes())
 
     def _foreign(self) -> tuple[type[Exception], ...]:
         return (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL)
@@ -111,7 +123,3 @@ class CompatibleGenerator(ApiGenerator):
         if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
             return ConfigurationError(f"{self.origin}: {error}", backend=self.backend, model=self.model)
         return self.origin.connection(error)
-
-
-# Enough connections for batches; the concurrency of a batch is what limits it.
-_LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100)

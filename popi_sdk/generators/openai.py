@@ -36,7 +36,9 @@ class OpenAIGenerator(SdkGenerator):
         return client.chat.completions
 
     def _create_client(self) -> openai.OpenAI:
-        return openai.OpenAI(api_key=self._key, base_url=self.url, max_retries=0)
+        http_client = openai.DefaultHttpxClient(verify=self._tls())
+        return openai.OpenAI(api_key=self._key, base_url=self.url, max_retries=0, http_client=http_client)
 
     def _create_async_client(self) -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(api_key=self._key, base_url=self.url, max_retries=0)
+        http_client = openai.DefaultAsyncHttpxClient(verify=self._tls())
+        return openai.AsyncOpenAI(api_key=self._key, base_url=self.url, max_retries=0, http_client=http_client)

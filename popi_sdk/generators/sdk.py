@@ -6,9 +6,10 @@ The SDK signs, sends and pools; the body is read by `api.py`. A ready client of 
 from __future__ import annotations
 
 import os
+import ssl
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import Any, ClassVar, Self
 
 import httpx2
@@ -66,6 +67,7 @@ class SdkGenerator(ApiGenerator):
                 model=model,
             )
         self._key = key
+        self._context: ssl.SSLContext | None = None
 
     @classmethod
     def from_spec(cls, spec: BackendSpec, **options: Any) -> Self:
@@ -86,14 +88,26 @@ class SdkGenerator(ApiGenerator):
         """The resource of a client whose `create` sends the request."""
 
     def _arguments(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The request as keyword arguments of `create`."""
-        return request
+        """Keyword arguments of `create` that send just this request.
 
-    def _sync_client(self) -> Any:
-        return self._pick(self._ready, self._async_ready, "client=") or super()._sync_client()
+        As `extra_body` it replaces what the SDK would build, unchanged: the SDK spares itself the walk through every
+        message, and takes what its signature does not have (anthropic >= 1 has no temperature).
+        """
+        return {"model": self.model, "messages": [], "extra_body": request}
 
-    def _async_client(self) -> Any:
-        return self._pick(self._async_ready, self._ready, "async_client=") or super()._async_client()
+    def _tls(self) -> ssl.SSLContext:
+        """One for all clients: loading the certificates takes longer than a request on loopback."""
+        if self._context is None:
+            self._context = httpx2.create_ssl_context()
+        return self._context
+
+    def _sync_client(self) -> AbstractContextManager[Any]:
+        ready = self._pick(self._ready, self._async_ready, "client=")
+        return super()._sync_client() if ready is None else nullcontext(ready)
+
+    def _async_client(self) -> AbstractContextManager[Any]:
+        ready = self._pick(self._async_ready, self._ready, "async_client=")
+        return super()._async_client() if ready is None else nullcontext(ready)
 
     def _pick(self, ready: Any, other: Any, argument: str) -> Any:
         """The caller's client for this kind of verb; with only the other kind at hand there must be a key."""
@@ -106,15 +120,17 @@ class SdkGenerator(ApiGenerator):
 
     @contextmanager
     def _open(self, request: dict[str, Any], timeout: float) -> Iterator[Reply]:
-        create = self._resource(self._sync_client()).with_streaming_response.create
-        with create(**self._arguments(request), timeout=timeout) as response:
-            yield Reply(response.headers, response.iter_bytes())
+        with self._sync_client() as client:
+            create = self._resource(client).with_streaming_response.create
+            with create(**self._arguments(request), timeout=timeout) as response:
+                yield Reply(response.headers, response.iter_bytes())
 
     @asynccontextmanager
     async def _aopen(self, request: dict[str, Any], timeout: float) -> AsyncIterator[AsyncReply]:
-        create = self._resource(self._async_client()).with_streaming_response.create
-        async with create(**self._arguments(request), timeout=timeout) as response:
-            yield AsyncReply(response.headers, response.iter_bytes())
+        with self._async_client() as client:
+            create = self._resource(client).with_streaming_response.create
+            async with create(**self._arguments(request), timeout=timeout) as response:
+                yield AsyncReply(response.headers, response.iter_bytes())
 
     def _foreign(self) -> tuple[type[Exception], ...]:
         return (self._sdk.APIError, httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL)
