@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -30,13 +31,13 @@ def as_messages(prompt: Prompt) -> list[Message]:
         prompt: A string (one user message), or OpenAI-style messages of which the last is not the assistant's.
 
     Raises:
-        UsageError: If it is empty, not made of role/content mappings, or has nothing to answer.
+        UsageError: If it is empty, not text, not made of role/content mappings, or has nothing to answer.
     """
     if isinstance(prompt, str):
         if not prompt.strip():
             raise UsageError("The prompt is empty. Pass a question, or a list of messages.")
-        return [Message(role="user", content=prompt)]
-    if not isinstance(prompt, Sequence) or not prompt:
+        return [Message(role="user", content=_encodable(prompt, "The prompt"))]
+    if isinstance(prompt, bytes | bytearray) or not isinstance(prompt, Sequence) or not prompt:
         raise UsageError(f"A prompt is a string or a non-empty list of messages, not {type(prompt).__name__}.")
     messages = [_message(item, index) for index, item in enumerate(prompt)]
     if not any(message["role"] == "user" and message["content"].strip() for message in messages):
@@ -66,11 +67,23 @@ def text_of(content: Any) -> str | None:
 
 def _message(item: Any, index: int) -> Message:
     if not isinstance(item, Mapping) or "role" not in item:
-        raise UsageError(f'Message {index} is not {{"role": ..., "content": ...}}: {item!r:.80}')
+        raise UsageError(f'Message {index} is not {{"role": ..., "content": ...}}: {reprlib.repr(item)}')
     role = item["role"]
     if role not in ROLES:
         raise UsageError(f"Message {index} has the role {role!r}. Use one of: {', '.join(ROLES)}.")
     content = text_of(item.get("content"))
     if content is None:
         raise UsageError(f"Message {index} has a content that is neither text nor a list of parts.")
-    return Message(role=role, content=content)
+    return Message(role=role, content=_encodable(content, f"Message {index}"))
+
+
+def _encodable(text: str, what: str) -> str:
+    """Half of a surrogate pair breaks the encoding of a request deep inside a library: say it here instead."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{what} has half of a surrogate pair at character {error.start}, which is not text. "
+            "Decode the source correctly."
+        ) from error
+    return text

@@ -6,9 +6,10 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import Annotated, Literal, Protocol
+from itertools import pairwise
+from typing import Annotated, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from .errors import UsageError
 
@@ -55,7 +56,7 @@ class ByteCounter:
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class SummaryStatement(_Frozen):
@@ -66,7 +67,7 @@ class SummaryStatement(_Frozen):
 
 
 class PreferenceSummary(_Frozen):
-    """A summary of one user's preferences, with all that is needed to check it.
+    """A summary of one user's preferences, with all that is needed to check it; what does not add up is refused.
 
     Attributes:
         text: The summary itself, at most `budget` tokens.
@@ -93,6 +94,16 @@ class PreferenceSummary(_Frozen):
     signals_shortened: Annotated[int, Field(ge=0)] = 0
     schema_version: Literal[1] = 1
 
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if self.tokens > self.budget:
+            raise ValueError(f"{self.tokens} tokens are more than the budget of {self.budget}")
+        if self.signals_used > self.signals_total or self.signals_shortened > self.signals_used:
+            raise ValueError("more signals were used than there were, or more shortened than used")
+        if self.statements and " ".join(statement.text for statement in self.statements) != self.text:
+            raise ValueError("the statements, joined by spaces, are not the text: change both, or leave statements out")
+        return self
+
     def __str__(self) -> str:
         return self.text
 
@@ -115,12 +126,19 @@ class PreferenceSummary(_Frozen):
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise UsageError(
-                f"This is not a summary of schema version 1{f' (field {field!r}' if field else ' ('}: {first['msg']}). "
-                "Infer it again from the signals."
-            ) from error
+            raise UsageError(f"{_why_unreadable(error)} Infer the summary again from the signals.") from error
+
+
+def _why_unreadable(error: ValidationError) -> str:
+    problems = error.errors(include_url=False, include_context=False)
+    for problem in problems:
+        if problem["loc"] == ("schema_version",):
+            return f"The summary is of schema version {problem['input']!r:.20}, and this release reads version 1."
+    first = problems[0]
+    field = ".".join(str(part) for part in first["loc"])
+    return (
+        f"This is not a summary{f' (field {field!r})' if field else ''}: {first['msg'].removeprefix('Value error, ')}."
+    )
 
 
 def digest(*parts: str) -> str:
@@ -133,13 +151,14 @@ def digest(*parts: str) -> str:
 
 
 # A sentence ends at its mark, with closing quotes and brackets, before white space or the end; in scripts that write no
-# spaces the mark alone is enough; a line end always ends one.
-_CLOSING = "[\"'\u2019\u201d\u00bb)\\]\u300d\u300f\u3011\uff09]*"
+# spaces the mark alone is enough; a line end always ends one. Possessive, and only from the first of several marks, so
+# that a million of them take no longer than a million letters.
+_MARKS = ".!?\u2026\u0589\u061f\u06d4\u0964\u0965\u1362\u104b\u17d4"
+_CLOSING = "[\"'\u2019\u201d\u00bb)\\]\u300d\u300f\u3011\uff09]*+"
 _SENTENCE_END = re.compile(
-    rf"[.!?\u2026\u061f\u06d4\u0964\u0965\u1362\u104b\u17d4\u0e2f]+{_CLOSING}(?=\s|$)\s*"
-    rf"|[\u3002\uff01\uff1f\uff61]+{_CLOSING}\s*"
-    r"|\s*\n\s*"
+    rf"(?<![{_MARKS}])[{_MARKS}]++{_CLOSING}(?=\s|\Z)\s*" rf"|[\u3002\uff01\uff1f\uff61]++{_CLOSING}\s*" r"|\n\s*"
 )
+_ABBREVIATION = re.compile(r"(?<!\w)(?:e\.g|i\.e|cf|vs|approx|ca|mr|mrs|ms|dr|prof)\.\Z", re.IGNORECASE)
 
 
 def split_sentences(text: str) -> list[str]:
@@ -147,11 +166,14 @@ def split_sentences(text: str) -> list[str]:
     pieces: list[str] = []
     start = 0
     for match in _SENTENCE_END.finditer(text):
-        pieces.append(text[start : match.end()])
-        start = match.end()
+        mark, end = match.start(), match.end()
+        if end < len(text) and (_extends(text[end]) or _ABBREVIATION.search(text, max(start, mark - 8), mark + 1)):
+            continue
+        pieces.append(text[start:end])
+        start = end
     if start < len(text):
         pieces.append(text[start:])
-    return [piece for piece in pieces if piece]
+    return pieces
 
 
 def fit_to_budget(text: str, budget: int, counter: TokenCounter) -> str:
@@ -191,23 +213,51 @@ def _longest(pieces: Sequence[str], budget: int, counter: TokenCounter) -> str:
 
 
 def _graphemes(text: str) -> list[str]:
-    """Approximate grapheme clusters: marks, joiners, modifiers and flag pairs stay with what they belong to."""
-    clusters: list[str] = []
-    for char in text:
-        if clusters and (_extends(char) or clusters[-1].endswith("\u200d") or _completes_flag(clusters[-1], char)):
-            clusters[-1] += char
-        else:
-            clusters.append(char)
-    return clusters
+    """Grapheme clusters (UAX 29), rather too large than too small: no table of Unicode's is at hand."""
+    starts = [0]
+    for at in range(1, len(text)):
+        if not _continues(text, at, starts[-1]):
+            starts.append(at)
+    return [text[start:end] for start, end in pairwise([*starts, len(text)])]
+
+
+def _continues(text: str, at: int, start: int) -> bool:
+    """Whether the character at a position belongs to the cluster that began at `start`."""
+    before, char = text[at - 1], text[at]
+    if _extends(char) or before == "\u200d" or before in _PREPENDED:
+        return True
+    if _is_flag_half(before) and _is_flag_half(char):
+        return at - start == 1
+    if unicodedata.combining(before) == 9:  # a virama: conjuncts of Indic scripts
+        return unicodedata.category(char) == "Lo"
+    return _is_hangul(before) and (_is_jamo(char) or (_is_leading(before) and _is_leading(char)))
+
+
+_PREPENDED = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u08e2"
+_SPACING = "\u200c\u200d\u0e33\u0eb3\uff9e\uff9f"  # joiners; Thai and Lao am; half-width voicing marks
 
 
 def _extends(char: str) -> bool:
     return (
         unicodedata.category(char) in {"Mn", "Mc", "Me"}
-        or char in "\u200c\u200d"
-        or "\U0001f3fb" <= char <= "\U0001f3ff"
+        or char in _SPACING
+        or "\U0001f3fb" <= char <= "\U0001f3ff"  # skin tones
+        or "\U000e0020" <= char <= "\U000e007f"  # tags: the flag of Scotland
     )
 
 
-def _completes_flag(cluster: str, char: str) -> bool:
-    return len(cluster) == 1 and all("\U0001f1e6" <= part <= "\U0001f1ff" for part in (cluster, char))
+def _is_flag_half(char: str) -> bool:
+    return "\U0001f1e6" <= char <= "\U0001f1ff"
+
+
+def _is_leading(char: str) -> bool:
+    return "\u1100" <= char <= "\u115f" or "\ua960" <= char <= "\ua97c"
+
+
+def _is_jamo(char: str) -> bool:
+    """A vowel or final of Hangul, which follows what it belongs to."""
+    return "\u1160" <= char <= "\u11ff" or "\ud7b0" <= char <= "\ud7fb"
+
+
+def _is_hangul(char: str) -> bool:
+    return _is_leading(char) or _is_jamo(char) or "\uac00" <= char <= "\ud7a3"

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any
-
-import jinja2
+from typing import TYPE_CHECKING, Any
 
 from ..messages import Message, Prompt, as_messages
-from ..signals import Signal, sanitise
+from ..signals import Dialogue, DialogueMessage, Signal, sanitise
 from ..summary import PreferenceSummary, TokenCounter, digest
 from .select import Selection, select_signals
+
+if TYPE_CHECKING:
+    import jinja2
 
 __all__ = [
     "TEXT_LIMIT",
@@ -46,7 +47,7 @@ def render_infer(selection: Selection, *, words: int) -> list[Message]:
         selection: What the model may see.
         words: How long the summary should be; the budget is enforced afterwards.
     """
-    text = _template("infer").render(signals=selection.texts, left_out=selection.total - selection.used, words=words)
+    text = _template("infer").render(signals=selection.text, left_out=selection.left_out, words=words)
     return [Message(role="user", content=text)]
 
 
@@ -61,7 +62,7 @@ def render_with_summary(prompt: Prompt, summary: PreferenceSummary | str) -> lis
 
 def render_with_signals(prompt: Prompt, selection: Selection) -> list[Message]:
     """The prompt with the raw signals: the baseline that a summary has to beat."""
-    return _render_last("answer_signals", prompt, signals=selection.texts)
+    return _render_last("answer_signals", prompt, signals=selection.text)
 
 
 def render_plain(prompt: Prompt) -> list[Message]:
@@ -83,13 +84,15 @@ def _render_last(name: str, prompt: Prompt, **context: Any) -> list[Message]:
 
 @cache
 def _environment() -> jinja2.Environment:
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("popi_sdk.prompts"),
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # the output is a prompt, not HTML
         trim_blocks=False,
     )
-    environment.filters |= {"quote": _quote, "inline": _inline}
+    environment.filters |= {"quote": _quote, "last_turns": _last_turns}
     return environment
 
 
@@ -106,5 +109,11 @@ def _quote(text: Any, limit: int | None = None) -> str:
     return "\n".join(f"> {line}".rstrip() for line in lines)
 
 
-def _inline(text: Any) -> str:
-    return " ".join(sanitise(str(text), limit=200).split())
+def _last_turns(dialogue: Dialogue, most: int) -> tuple[DialogueMessage, ...]:
+    """The last turns up to the user's own last word, which is what a dialogue is read for."""
+    end = len(dialogue.messages)
+    if end <= most:
+        return dialogue.messages
+    spoken = max(at for at, turn in enumerate(dialogue.messages) if turn.role == "user" and turn.content.strip())
+    end = max(spoken + 1, min(end, spoken + most))
+    return dialogue.messages[max(end - most, 0) : end]

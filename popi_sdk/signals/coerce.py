@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -67,15 +69,18 @@ def as_signals(value: Any) -> tuple[Signal, ...]:
         )
     if isinstance(value, BaseModel | Mapping):
         return (_one(value, "the signal"),)
-    if not isinstance(value, Iterable):
-        raise SignalError(f"Signals are expected, not {type(value).__name__}. Pass a list of signals or dicts.")
-    items = list(value)
+    if not isinstance(value, Iterable) or isinstance(value, bytes | bytearray) or hasattr(value, "columns"):
+        raise SignalError(
+            f"Signals are expected, not {type(value).__name__}. Pass a list of signals or dicts, "
+            "for example read_signals(path) or frame.to_dict('records')."
+        )
+    items = list(islice(value, MAX_SIGNALS + 1))
     if _is_messages(items):
         return (_one(items, "the dialogue"),)
     if not items:
         raise SignalError("There are no signals. Pass at least one, for example Statement(text='Keep it short.').")
     if len(items) > MAX_SIGNALS:
-        raise SignalError(f"{len(items):,} signals are too many: at most {MAX_SIGNALS:,} for one user.")
+        raise SignalError(f"More than {MAX_SIGNALS:,} signals are too many for one user. Pass the newest.")
     return tuple(_one(item, f"signal {index}", index=index) for index, item in enumerate(items))
 
 
@@ -88,21 +93,28 @@ def read_signals(source: str | Path | IO[str] | IO[bytes]) -> tuple[Signal, ...]
     Raises:
         SignalError: If it cannot be read, or a line is malformed: names the line, the field and the remedy.
     """
-    if isinstance(source, str | Path):
+    if not isinstance(source, str | Path):
+        return _read(source)
+    with ExitStack() as stack:
         try:
-            with Path(source).open("rb") as file:
-                return _read(file)
-        except OSError as error:
-            raise SignalError(f"Cannot read {source}: {error.strerror or error}.") from error
-    return _read(source)
+            file = stack.enter_context(Path(source).open("rb"))
+        except (OSError, ValueError) as error:  # ValueError: a path with a null character
+            reason = getattr(error, "strerror", None) or error
+            raise SignalError(f"Cannot read {source!s:.200}: {reason}.") from error
+        return _read(file)
 
 
 def _read(file: IO[str] | IO[bytes]) -> tuple[Signal, ...]:
     signals: list[Signal] = []
-    for number, line in _lines(file):
-        value = _json(line, number)
-        if number == 1 and isinstance(value, list) and not _is_messages(value):
-            return as_signals(value)
+    lines = _lines(file)
+    for number, line in lines:
+        if not signals and line.lstrip().startswith("["):
+            array = _array(number, line, file)
+            if not _is_messages(array):
+                return as_signals(array)
+            value: Any = array
+        else:
+            value = _json(line, number)
         if len(signals) >= MAX_SIGNALS:
             raise SignalError(f"More than {MAX_SIGNALS:,} signals: too many for one user.", line=number)
         signals.append(_one(value, f"line {number}", line=number))
@@ -111,42 +123,64 @@ def _read(file: IO[str] | IO[bytes]) -> tuple[Signal, ...]:
     return tuple(signals)
 
 
+def _array(number: int, line: str, file: IO[str] | IO[bytes]) -> Any:
+    """What begins with a bracket: the messages of one dialogue on a line, or all signals in one array."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        value = None
+    if isinstance(value, list) and _is_messages(value):
+        return value
+    rest = _readline(file, number, whole=True)
+    return _json(line + rest, number)
+
+
 def _lines(file: IO[str] | IO[bytes]) -> Iterator[tuple[int, str]]:
-    """Lines with their number, decoded; a JSON array over several lines comes as one."""
-    number = 0
-    while raw := file.readline(_MAX_LINE + 1):
-        number += 1
-        if len(raw) > _MAX_LINE:
-            raise SignalError(f"line {number} is longer than {_MAX_LINE:,} characters.", line=number)
-        line = _decode(raw, number)
+    """Lines that are not blank, with their number, decoded."""
+    number = 1
+    while line := _readline(file, number):
         if number == 1:
             line = line.removeprefix("\ufeff")
-            if line.lstrip().startswith("[") and not line.rstrip().endswith("]"):
-                rest = file.read(_MAX_LINE + 1)
-                if len(rest) > _MAX_LINE:
-                    raise SignalError(f"A JSON array over {_MAX_LINE:,} characters. Write one signal a line.")
-                line += _decode(rest, number)
         if line.strip():
             yield number, line
+        number += 1
 
 
-def _decode(raw: str | bytes, number: int) -> str:
+def _readline(file: IO[str] | IO[bytes], number: int, *, whole: bool = False) -> str:
+    """The next line, or with `whole` all that is left."""
+    what = "the array that begins there" if whole else "it"
     try:
+        raw = (file.read if whole else file.readline)(_MAX_LINE + 1)
+        if len(raw) > _MAX_LINE:
+            raise SignalError(
+                f"line {number}: {what} is longer than {_MAX_LINE:,} characters. Write one signal a line, "
+                "and split or leave out longer ones.",
+                line=number,
+            )
         return raw if isinstance(raw, str) else raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise SignalError(
             f"line {number} is not UTF-8 (byte {error.start} of it). Save the file as UTF-8.", line=number
         ) from error
+    except OSError as error:
+        raise SignalError(f"line {number} cannot be read: {error.strerror or error}.", line=number) from error
 
 
-def _json(line: str, number: int) -> Any:
+def _json(text: str, number: int) -> Any:
     try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        column = f", column {error.colno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else f": {error}"
-        raise SignalError(
-            f"line {number} is not JSON{column}. Write one complete JSON object a line.", line=number
-        ) from error
+        return json.loads(text, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        number, reason = number + error.lineno - 1, f", column {error.colno}: {error.msg}"
+        cause: Exception = error
+    except (ValueError, RecursionError) as error:  # NaN, thousands of digits, brackets without end
+        reason, cause = f": {error}", error
+    raise SignalError(
+        f"line {number} is not JSON{reason}. Write one complete JSON object a line.", line=number
+    ) from cause
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def _is_messages(items: Sequence[Any]) -> bool:
@@ -192,18 +226,25 @@ def _as_dict(item: Any, where: str, line: int | None, index: int | None) -> dict
 
 
 def _from_trl(row: dict[str, Any]) -> dict[str, Any]:
-    """TRL's conversational rows: message lists become text; messages that both answers share are the prompt."""
+    """TRL's conversational rows: message lists become text; messages that both answers begin with are the prompt."""
     chosen, rejected = row.get("chosen"), row.get("rejected")
     if isinstance(chosen, list) and isinstance(rejected, list):
         shared = 0
+        while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
+            shared += 1
         if "prompt" not in row:
-            while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
-                shared += 1
             row["prompt"] = chosen[:shared]
+        elif not _repeats(chosen[:shared], row["prompt"]):
+            shared = 0
         row["chosen"], row["rejected"] = _transcript(chosen[shared:]), _transcript(rejected[shared:])
     if isinstance(row.get("prompt"), list):
         row["prompt"] = _transcript(row["prompt"])
     return row
+
+
+def _repeats(shared: list[Any], prompt: Any) -> bool:
+    """Whether what both answers begin with is the prompt once more, as in UltraFeedback."""
+    return bool(shared) and prompt in (shared, _transcript(shared), _transcript(shared[-1:]))
 
 
 def _transcript(messages: list[Any]) -> Any:
@@ -216,31 +257,38 @@ def _transcript(messages: list[Any]) -> Any:
 
 
 def _signal_error(error: ValidationError, where: str, line: int | None, index: int | None) -> SignalError:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    location = [str(part) for part in first["loc"]]
-    if location and location[0] in _KINDS.split(", "):
-        location = location[1:]  # the tag of the union is not a field of the user's
-    field = ".".join(location) or None
-    return SignalError(
-        f"{where}{f', field {field!r}' if field else ''}: {_remedy(first['type'], first['msg'])}",
-        line=line,
-        index=index,
-        field=field,
-    )
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    foreign = [_field(problem["loc"]) for problem in problems if problem["type"] == "extra_forbidden"]
+    first = problems[0]
+    field = _field(first["loc"]) or ("kind" if first["type"].startswith("union_tag") else None)
+    if first["type"] == "extra_forbidden" and len(foreign) > 1:
+        names = ", ".join(map(repr, foreign))
+        return SignalError(f"{where}, fields {names}: {_remedy(first)}", line=line, index=index, field=field)
+    named = f", field {field!r}" if field else ""
+    return SignalError(f"{where}{named}: {_remedy(first)}", line=line, index=index, field=field)
+
+
+def _field(location: tuple[int | str, ...]) -> str | None:
+    parts = [str(part) for part in location]
+    if parts and parts[0] in _KINDS.split(", "):
+        parts = parts[1:]  # the tag of the union is not a field of the user's
+    return ".".join(parts) or None
 
 
 _REMEDIES = {
     "missing": "it is missing. Add it.",
     "extra_forbidden": "there is no such field. Remove it, or correct its name.",
+    "string_type": "it is not a text. Write it as one.",
     "string_pattern_mismatch": "it is empty. Give it a text, or remove the signal.",
     "string_unicode": "it has half of a surrogate pair, which is not text. Decode the source correctly.",
     "union_tag_invalid": f"the kind is unknown. Use one of: {_KINDS}.",
 }
 
 
-def _remedy(kind: str, message: str) -> str:
+def _remedy(problem: Mapping[str, Any]) -> str:
+    kind, message = problem["type"], problem["msg"]
     if kind == "string_too_long":
         return f"{message}. Split the text, or leave the signal out."
     if kind == "value_error":
-        return message.removeprefix("Value error, ")
-    return _REMEDIES.get(kind, f"{message}.")
+        return str(message).removeprefix("Value error, ")
+    return _REMEDIES.get(kind, f"{message}. Correct it.")

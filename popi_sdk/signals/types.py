@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, NoReturn, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from ..messages import ROLES, text_of
 
@@ -37,11 +40,28 @@ Text = Annotated[str, StringConstraints(max_length=MAX_TEXT, pattern=r"\S")]
 
 OptionalText = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
 
+_LARGEST = 2**53  # beyond it JSON readers disagree on whole numbers, and so would content ids
+
 VOTES: Literal["agree/disagree/pass"] = "agree/disagree/pass"
+
+_NUMBER = r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)"
+_RANGE = re.compile(rf"\s*({_NUMBER})\s*(?:\.\.|-|\u2013|/|to)\s*({_NUMBER})\s*", re.IGNORECASE | re.ASCII)
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+
+
+class _FrozenDict(dict[str, Any]):
+    """A dict that stays as it is: a signal that changed would keep its place in caches."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("Signals do not change. Build a new Profile.")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)
 
 
 class _BaseSignal(_Frozen):
@@ -58,7 +78,7 @@ class _BaseSignal(_Frozen):
     @property
     def id(self) -> str:
         """Content id: the same kind and content give the same 16 hex digits, whatever the time and source."""
-        content = self.model_dump(mode="json", exclude={"time", "source"})
+        content = self.model_dump(mode="json", exclude={"time", "source"}, exclude_none=True)
         canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -100,21 +120,29 @@ class Rating(_BaseSignal):
 
     @field_validator("score", mode="before")
     @classmethod
-    def _no_booleans(cls, score: Any) -> Any:
+    def _number_or_vote(cls, score: Any) -> Any:
         if isinstance(score, bool):
             raise ValueError("true/false is not a score. Use 'agree' or 'disagree', or a number with its scale.")
-        return score
+        if isinstance(score, str) and score.strip().lower() in ("agree", "disagree", "pass"):
+            return score.strip().lower()
+        if (number := _finite(score)) is None:
+            raise ValueError("that is not a score. Use a number with its scale, or agree, disagree or pass.")
+        return number
 
     @field_validator("scale", mode="before")
     @classmethod
-    def _range(cls, scale: Any) -> Any:
-        """Accept `1-5` and `1..5` beside [1, 5]."""
-        if isinstance(scale, str) and scale != VOTES:
-            for separator in ("..", "-", "/"):
-                low, found, high = scale.partition(separator)
-                if found and low.strip() and high.strip():
-                    return (low.strip(), high.strip())
-        return scale
+    def _ends(cls, scale: Any) -> Any:
+        """Accept `1-5`, `1..5`, `-5 - 5`, `0 to 10` and `1/5` beside [1, 5]."""
+        if scale == VOTES:
+            return scale
+        match = _RANGE.fullmatch(scale) if isinstance(scale, str) else None
+        ends = match.groups() if match else scale if isinstance(scale, list | tuple) else ()
+        numbers = tuple(map(_finite, ends))
+        if len(numbers) != 2 or None in numbers:
+            raise ValueError(
+                f"that is not a scale. Give its lowest and highest number, as [1, 5] or '1-5', or {VOTES!r} for votes."
+            )
+        return numbers
 
     @model_validator(mode="after")
     def _on_scale(self) -> Rating:
@@ -136,8 +164,16 @@ class Rating(_BaseSignal):
         """The score on -1 (worst, disagree) to 1 (best, agree); pass is 0."""
         if isinstance(self.score, str) or isinstance(self.scale, str):
             return {"agree": 1.0, "disagree": -1.0}.get(str(self.score), 0.0)
-        low, high = self.scale
-        return 2.0 * (self.score - low) / (high - low) - 1.0
+        low, high = (end / 2.0 for end in self.scale)  # halves, since the length of a scale may overflow
+        return 2.0 * ((self.score / 2.0 - low) / (high - low)) - 1.0
+
+
+def _finite(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 class Edit(_BaseSignal):
@@ -204,14 +240,23 @@ class Profile(_BaseSignal):
     attributes: Annotated[
         dict[Annotated[str, StringConstraints(max_length=200, pattern=r"\S")], str | bool | int | float],
         Field(min_length=1, max_length=500),
+        AfterValidator(_FrozenDict),
     ]
 
-    @field_validator("attributes")
+    @field_validator("attributes", mode="before")
     @classmethod
-    def _size(cls, attributes: dict[str, Any]) -> dict[str, Any]:
+    def _plain_values(cls, attributes: Any) -> Any:
+        if not isinstance(attributes, Mapping):
+            return attributes
         for name, value in attributes.items():
+            if not isinstance(value, str | int | float):
+                raise ValueError(f"the attribute {name!r:.80} is not plain. Give it one text, number or true/false.")
             if isinstance(value, str) and len(value) > MAX_TEXT:
-                raise ValueError(f"the attribute {name!r} has {len(value):,} characters; at most {MAX_TEXT:,}.")
+                raise ValueError(f"the attribute {name!r:.80} has {len(value):,} characters; at most {MAX_TEXT:,}.")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"the attribute {name!r:.80} is not a finite number. Correct it, or leave it out.")
+            if isinstance(value, int) and abs(value) > _LARGEST:
+                raise ValueError(f"the attribute {name!r:.80} is larger than JSON can carry. Give it as a text.")
         return attributes
 
 
