@@ -23,10 +23,10 @@ def measure(extra: str) -> tuple[int, float]:
         venv.create(folder, with_pip=False)
         python = next(path for path in Path(folder).glob("*/python*") if path.stem == "python")
         site = next(path for path in Path(folder).rglob("site-packages"))
-        pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check", "--quiet"]
+        pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
         target = f"{ROOT}[{extra}]" if extra else str(ROOT)
         subprocess.run(
-            [*pip, "install", "--constraint", str(ROOT / "constraints.txt"), target],
+            [*pip, "install", "--quiet", "--constraint", str(ROOT / "constraints.txt"), target],
             check=True,
             stderr=subprocess.PIPE,
         )

@@ -7,7 +7,8 @@ import queue
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,14 +19,22 @@ from ..models.engine import Engine, EngineKey, engines
 from ..settings import get_settings
 from .base import Generator
 from .faults import Origin
-from .generation import Generation, GenerationOptions
-from .protocols import ChatCompletions, StreamParser
+from .generation import Generation, GenerationOptions, as_options
+from .limits import seconds_of
+from .protocols import ChatCompletions
 from .spec import BackendSpec
 from .streams import AsyncGenerationStream, GenerationStream
 
 __all__ = ["LlamaCppGenerator"]
 
-_Item = str | Generation | BaseException
+_Item = str | Generation | BaseException | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    request: dict[str, Any]
+    timeout: float
+    pieces: bool
 
 
 class LlamaCppGenerator(Generator):
@@ -89,9 +98,8 @@ class LlamaCppGenerator(Generator):
         timeout: float | None = None,
         max_retries: int | None = None,
     ) -> Generation:
-        result: list[_Item] = []
-        self._run(messages, options, timeout, result.append, threading.Event())
-        return _finished(result[-1])
+        with self._stream(self._job(messages, options, timeout, pieces=False)) as stream:
+            return stream.read()
 
     async def agenerate(
         self,
@@ -102,7 +110,7 @@ class LlamaCppGenerator(Generator):
         max_retries: int | None = None,
     ) -> Generation:
         """`generate`, awaited; cancelling the task stops the engine."""
-        async with self.astream(messages, options, timeout=timeout) as stream:
+        async with self._astream(self._job(messages, options, timeout, pieces=False)) as stream:
             return await stream.read()
 
     def stream(
@@ -113,21 +121,7 @@ class LlamaCppGenerator(Generator):
         timeout: float | None = None,
         max_retries: int | None = None,
     ) -> GenerationStream:
-        def pieces() -> Iterator[str | Generation]:
-            items: queue.SimpleQueue[_Item] = queue.SimpleQueue()
-            cancelled = self._start(messages, options, timeout, items.put)
-            try:
-                while True:
-                    item = items.get()
-                    if isinstance(item, BaseException):
-                        raise item
-                    yield item
-                    if isinstance(item, Generation):
-                        return
-            finally:
-                cancelled.set()
-
-        return GenerationStream(pieces())
+        return self._stream(self._job(messages, options, timeout, pieces=True))
 
     def astream(
         self,
@@ -137,22 +131,7 @@ class LlamaCppGenerator(Generator):
         timeout: float | None = None,
         max_retries: int | None = None,
     ) -> AsyncGenerationStream:
-        async def pieces() -> AsyncIterator[str | Generation]:
-            loop = asyncio.get_running_loop()
-            items: asyncio.Queue[_Item] = asyncio.Queue()
-            cancelled = self._start(messages, options, timeout, _into(loop, items))
-            try:
-                while True:
-                    item = await items.get()
-                    if isinstance(item, BaseException):
-                        raise item
-                    yield item
-                    if isinstance(item, Generation):
-                        return
-            finally:
-                cancelled.set()
-
-        return AsyncGenerationStream(pieces())
+        return self._astream(self._job(messages, options, timeout, pieces=True))
 
     @property
     def tokenizer(self) -> str:
@@ -176,6 +155,8 @@ class LlamaCppGenerator(Generator):
         engines.keep(self._acquired()[0])
 
     def close(self) -> None:
+        if engines.forked:
+            return  # the engine is the parent's, and so may be whoever holds the lock
         with self._lock:
             held, self._held = self._held, None
         if held is not None:
@@ -185,71 +166,109 @@ class LlamaCppGenerator(Generator):
         return self._acquired()[1]
 
     def _acquired(self) -> tuple[EngineKey, Engine]:
+        engines.check_process()
         with self._lock:
             if self._held is None:
                 self._held = engines.acquire(self._path or resolve_gguf(None), self.context, self.threads)
             return self._held
 
-    def _start(
-        self,
-        messages: Prompt,
-        options: GenerationOptions | None,
-        timeout: float | None,
-        put: Callable[[_Item], None],
-    ) -> threading.Event:
-        """Run in a thread of its own; returns the event that stops it. A daemon: the pool cancels it at exit."""
-        turns = as_messages(messages)  # a mistake of the caller's is raised here, not in the thread
+    def _job(self, messages: Prompt, options: GenerationOptions | None, timeout: float | None, *, pieces: bool) -> _Job:
+        """What the caller wants, checked before a thread starts."""
+        options = as_options(options)
+        seconds = seconds_of(self.timeout if timeout is None else timeout)
+        request = self._protocol.request(self.model, as_messages(messages), options, stream=True)
+        request |= {"temperature": options.temperature or 0.0, "seed": options.seed or 0}
+        return _Job(request, seconds, pieces)
+
+    def _stream(self, job: _Job) -> GenerationStream:
+        def read() -> Iterator[str | Generation]:
+            items: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+            cancelled = self._start(job, items.put)
+            deadline: float | None = None
+            try:
+                while True:
+                    try:
+                        item = items.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
+                    except queue.Empty:
+                        raise self.origin.timeout(job.timeout, retryable=False) from None
+                    if item is None:
+                        deadline = time.monotonic() + job.timeout
+                    elif isinstance(item, BaseException):
+                        raise item
+                    else:
+                        yield item
+                        if isinstance(item, Generation):
+                            return
+            finally:
+                cancelled.set()
+
+        return GenerationStream(read())
+
+    def _astream(self, job: _Job) -> AsyncGenerationStream:
+        async def read() -> AsyncIterator[str | Generation]:
+            items: asyncio.Queue[_Item] = asyncio.Queue()
+            cancelled = self._start(job, _into(asyncio.get_running_loop(), items))
+            deadline: float | None = None
+            try:
+                while True:
+                    try:
+                        async with asyncio.timeout(None if deadline is None else deadline - time.monotonic()):
+                            item = await items.get()
+                    except TimeoutError:
+                        raise self.origin.timeout(job.timeout, retryable=False) from None
+                    if item is None:
+                        deadline = time.monotonic() + job.timeout
+                    elif isinstance(item, BaseException):
+                        raise item
+                    else:
+                        yield item
+                        if isinstance(item, Generation):
+                            return
+            finally:
+                cancelled.set()
+
+        return AsyncGenerationStream(read())
+
+    def _start(self, job: _Job, put: Callable[[_Item], None]) -> threading.Event:
+        """Run a job in a thread of its own; returns the event that stops it.
+
+        The caller only waits for the queue, so that a time-out, a cancelled task and a Ctrl-C reach it at once. The
+        thread is a daemon: the pool stops it at exit.
+        """
         cancelled = threading.Event()
 
         def work() -> None:
             try:
-                self._run(turns, options, timeout, put, cancelled)
+                self._run(job, put, cancelled)
             except BaseException as error:  # noqa: BLE001 - handed to the reader, who raises it
                 put(error)
 
         threading.Thread(target=work, name="popi-llamacpp", daemon=True).start()
         return cancelled
 
-    def _run(
-        self,
-        messages: Prompt,
-        options: GenerationOptions | None,
-        timeout: float | None,
-        put: Callable[[_Item], None],
-        cancelled: threading.Event,
-    ) -> None:
-        """One chat: pieces, then the generation, into `put`."""
-        options = options or GenerationOptions()
-        seconds = self.timeout if timeout is None else timeout
-        if not 0 < seconds < float("inf"):
-            raise ConfigurationError(f"timeout={seconds} must be a positive number of seconds.")
-        request = self._protocol.request(self.model, as_messages(messages), options, stream=True)
-        request |= {"temperature": options.temperature or 0.0, "seed": options.seed or 0}
+    def _run(self, job: _Job, put: Callable[[_Item], None], cancelled: threading.Event) -> None:
+        """One chat: None when the engine is there, pieces, then the generation, into `put`."""
         parser = self._protocol.stream_parser(self.origin, {})
         started = time.perf_counter()
-        self._engine().chat(request, _deliver(parser, put, cancelled), timeout=seconds)
+
+        def deliver(event: Any) -> bool:
+            piece = parser.feed(event)
+            if piece and job.pieces:
+                put(piece)
+            return not cancelled.is_set()
+
+        engine = self._engine()
+        if cancelled.is_set():
+            return
+        put(None)
+        engine.chat(job.request, deliver, timeout=job.timeout)
         if not cancelled.is_set():
             put(replace(parser.finish(), model=self.model, latency=time.perf_counter() - started))
 
 
-def _deliver(parser: StreamParser, put: Callable[[_Item], None], cancelled: threading.Event) -> Callable[[Any], bool]:
-    def deliver(event: Any) -> bool:
-        piece = parser.feed(event)
-        if piece:
-            put(piece)
-        return not cancelled.is_set()
-
-    return deliver
-
-
 def _into(loop: asyncio.AbstractEventLoop, items: asyncio.Queue[_Item]) -> Callable[[_Item], None]:
     def put(item: _Item) -> None:
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(items.put_nowait, item)
 
     return put
-
-
-def _finished(item: _Item) -> Generation:
-    assert isinstance(item, Generation)
-    return item

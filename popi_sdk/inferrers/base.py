@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Self
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, UsageError
 from ..signals import Signal, sanitise
 from ..summary import (
     DEFAULT_BUDGET,
@@ -20,6 +19,9 @@ from ..summary import (
 )
 
 __all__ = ["PreferenceInferrer", "build_summary", "evidence_digest"]
+
+_GIVE_UP = 25  # statements in a row that do not fit: the budget is as good as full
+_LONGEST_TOKEN = 128  # characters
 
 
 class PreferenceInferrer(ABC):
@@ -67,6 +69,8 @@ class PreferenceInferrer(ABC):
         max_retries: int | None = None,
     ) -> PreferenceSummary:
         """`infer`, awaited: by default in a thread."""
+        import asyncio
+
         return await asyncio.to_thread(
             self.infer, signals, budget=budget, counter=counter, timeout=timeout, max_retries=max_retries
         )
@@ -87,6 +91,8 @@ class PreferenceInferrer(ABC):
 
     async def aclose(self) -> None:
         """`close`, awaited."""
+        import asyncio
+
         await asyncio.to_thread(self.close)
 
     def __enter__(self) -> Self:
@@ -94,6 +100,12 @@ class PreferenceInferrer(ABC):
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.identity}>"
@@ -130,6 +142,7 @@ def build_summary(
 
     Raises:
         ConfigurationError: If the budget is not positive or too small for a single grapheme.
+        UsageError: If there is nothing to read in the statements.
     """
     counter = counter or ByteCounter()
     if budget < 1:
@@ -139,6 +152,8 @@ def build_summary(
         for statement in statements
         if (text := " ".join(sanitise(statement.text).split()))
     ]
+    if not clean:
+        raise UsageError("A summary needs at least one statement with something to read in it.")
     kept = _keep_within(clean, budget, counter)
     if not kept:
         raise ConfigurationError(f"Nothing of the summary fits into {budget} tokens. Use a budget of 32 or more.")
@@ -158,16 +173,28 @@ def build_summary(
 
 
 def _keep_within(statements: Sequence[SummaryStatement], budget: int, counter: TokenCounter) -> list[SummaryStatement]:
-    if statements and counter.count_tokens(_join(statements)) <= budget:
+    if _fits(statements, budget, counter):
         return list(statements)
     kept: list[SummaryStatement] = []
+    misses = 0
     for statement in statements:
-        if counter.count_tokens(_join([*kept, statement])) <= budget:
+        if _fits([*kept, statement], budget, counter):
             kept.append(statement)
-    if kept or not statements:
+            misses = 0
+        elif (misses := misses + 1) >= _GIVE_UP:
+            break
+    if kept:
         return kept
-    text = fit_to_budget(statements[0].text, budget, counter)
-    return [SummaryStatement(text=text, evidence=statements[0].evidence)] if text else []
+    for statement in statements[:_GIVE_UP]:
+        if text := fit_to_budget(statement.text, budget, counter):
+            return [SummaryStatement(text=text, evidence=statement.evidence)]
+    return []
+
+
+def _fits(statements: Sequence[SummaryStatement], budget: int, counter: TokenCounter) -> bool:
+    """Whether they keep the budget; what is longer than any vocabulary's tokens is not worth counting."""
+    text = _join(statements)
+    return len(text) <= budget * _LONGEST_TOKEN and counter.count_tokens(text) <= budget
 
 
 def _join(statements: Sequence[SummaryStatement]) -> str:

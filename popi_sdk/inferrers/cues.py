@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a pattern of phrases is searched, not read from end to end; breaking it hides its parts
 """What a user asks for in words: phrases such as "too long", "no emojis", "in plain English" and their direction."""
 
 from __future__ import annotations
@@ -110,7 +111,11 @@ _QUALITIES: tuple[tuple[Axis, int, str], ...] = (
         r"friendly|friendlier|warmer|warmth|(?:be|more) warm|warm tone|encouraging|(?:be|more) (?:supportive|enthusiastic)|upbeat|"
         r"cheerful|empath(?:y|etic|ic)|kind (?:tone|words)|gentle|compassionate",
     ),
-    (Axis.WARMTH, -1, r"neutral tone|(?:be|more) (?:neutral|blunt)|matter[- ]of[- ]fact|no[- ]nonsense|businesslike|dry tone|impersonal"),
+    (
+        Axis.WARMTH,
+        -1,
+        r"neutral tone|(?:be|more) (?:neutral|blunt)|matter[- ]of[- ]fact|no[- ]nonsense|businesslike|dry tone|impersonal",
+    ),
     (Axis.HEDGES, -1, r"decisive|assertive|confident(?:ly)?|take a stand|commit to an answer|clear recommendation"),
     (
         Axis.STEPS,
@@ -231,9 +236,48 @@ _NO = re.compile(
 )
 
 _NEGATORS = frozenset(
-    ["no", "not", "dont", "never", "without", "avoid", "avoids", "avoiding", "stop", "stops", "skip", "less", "fewer", "drop", "remove", "cut", "hate", "hates", "dislike", "dislikes", "lose", "ditch", "omit", "leave", "over", "than", "minus", "nor", "too", "overly", "excessive", "unnecessary", "useless", "zero", "cannot", "forget"]
+    [
+        "no",
+        "not",
+        "dont",
+        "never",
+        "without",
+        "avoid",
+        "avoids",
+        "avoiding",
+        "stop",
+        "stops",
+        "skip",
+        "less",
+        "fewer",
+        "drop",
+        "remove",
+        "cut",
+        "hate",
+        "hates",
+        "dislike",
+        "dislikes",
+        "lose",
+        "ditch",
+        "omit",
+        "leave",
+        "over",
+        "than",
+        "minus",
+        "nor",
+        "too",
+        "overly",
+        "excessive",
+        "unnecessary",
+        "useless",
+        "zero",
+        "cannot",
+        "forget",
+    ]
 )
-_TURN_BACK = frozenset(["stop", "skip", "avoid", "omit", "drop", "remove", "cut", "leave", "without", "forget", "ditch"])
+_TURN_BACK = frozenset(
+    ["stop", "skip", "avoid", "omit", "drop", "remove", "cut", "leave", "without", "forget", "ditch"]
+)
 _CLAUSE = re.compile(
     r", so|[;:.!?()\n\u2014]|(?<=\s)(?:but|because|although|unless|while|please|just|and (?:use|give|add|show|keep|more)|it was|it is|it's)(?=\s)"
 )

@@ -142,7 +142,7 @@ def _is_usual(axis: Axis, direction: int, comparisons: Sequence[Comparison]) -> 
         share = sum(has(comparison.better) for comparison in comparisons) / len(comparisons)
         return share >= 0.5 if direction > 0 else share <= 0.34
     words = [statistics.median(getattr(one, side).words for one in comparisons) for side in ("better", "worse")]
-    return max(words) >= max(25, 1.3 * min(words)) or max(words) >= 2 * min(words)
+    return bool(max(words) >= max(25, 1.3 * min(words)) or max(words) >= 2 * min(words))
 
 
 def typical_length(comparisons: Sequence[Comparison]) -> TypicalLength | None:

@@ -20,7 +20,10 @@ _SignalT = TypeVar("_SignalT", PreferencePair, Rating, Edit, Dialogue, Writing, 
 
 _MOST_OF_A_KIND = 1_000  # signals of one kind that are read, the newest; more would only repeat them
 _MOST_CHARACTERS = 2_000_000  # and of all their texts together, which bounds the time at some seconds
-_STYLE_WORDS, _VOTE_STYLE_WORDS = 25, 60  # a rated text, or one voted on, below this is an opinion, not a piece of style
+_STYLE_WORDS, _VOTE_STYLE_WORDS = (
+    25,
+    60,
+)  # a rated text, or one voted on, below this is an opinion, not a piece of style
 
 _PLAIN = 0.4  # a difference of this size is seen
 
@@ -198,7 +201,11 @@ def _groups(pairs: Sequence[_Pair]) -> list[int]:
     """A number for each pair: the same where a text that is rejected, or else chosen, again and again makes them alike."""
     better, worse = Counter(pair.better for pair in pairs), Counter(pair.worse for pair in pairs)
     number: dict[tuple[bool, str], int] = {}
-    keys = ((again, pair.worse if again else pair.better) for pair in pairs for again in [worse[pair.worse] >= better[pair.better]])
+    keys = (
+        (again, pair.worse if again else pair.better)
+        for pair in pairs
+        for again in [worse[pair.worse] >= better[pair.better]]
+    )
     return [number.setdefault(key, len(number)) for key in keys]
 
 

@@ -25,7 +25,8 @@ _VERBS = (("Rates low", "Rates high"), ("Disagrees with", "Agrees with"))
 
 # A wish with a condition contradicts no other: "long for code", "short in chat".
 _SCOPE = re.compile(
-    r"\b(?:when|whenever|if|unless|except|only|for (?!me\b|example|instance)|at work|about|in (?:chat|mails?|emails?|code))\b"
+    r"\b(?:when|whenever|if|unless|except|only|for (?!me\b|example|instance)|at work|about|"
+    r"in (?:chat|mails?|emails?|code))\b"
 )
 
 

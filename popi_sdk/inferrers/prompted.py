@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import InvalidResponseError
+from ..errors import ConfigurationError, InvalidResponseError
 from ..generators import Generation, GenerationOptions, Generator, as_options
 from ..prompts import Selection, render_infer, select, template_digest
 from ..signals import Signal, as_signals
@@ -20,14 +20,23 @@ INPUT_BUDGET = 1_024
 
 _BYTES_PER_TOKEN = 4  # English text; where only bytes can be counted, the input budget is this many of them per token
 
-_THINKING = re.compile(r"<(think|thinking)>.*?(</\1>|$)", re.DOTALL | re.IGNORECASE)
-_FENCE = re.compile(r"^```\w*\n(.*?)\n?```$", re.DOTALL)
+# What models wrap a summary in. A closing tag alone: the opening one stood in the chat template.
+_THINKING = re.compile(r"<(think|thinking|thought|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+_THOUGHT = re.compile(r"</(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
+_TOKEN = re.compile(r"<\|[^|<>\s]{1,40}\|>|</?s>|<end_of_turn>")
+_OPENER = r"(?:sure(?: thing)?|certainly|absolutely|of course|okay|ok)\b[\s,!.:]*+"
 _LABEL = re.compile(
-    r"^\s*(sure|certainly|of course|okay|here)?[,!.:]?\s*(here('s| is)[^:\n]{0,60}:|"
-    r"(user |preference |the )?(summary|description|preferences)( of [^:\n]{0,40})?:)\s*",
+    rf"(?:{_OPENER})?(?:here(?:['\u2019]s| is| are)\b[^:\n]{{0,80}}:"
+    r"|(?:the |this )?(?:user(?:['\u2019]s)? |preference |style )?(?:summary|description|preferences|notes)"
+    r"(?: (?:of|for|about|on) [^:.\n]{0,40})?:)\s*",
     re.IGNORECASE,
 )
-_BULLET = re.compile(r"^\s*(?:[-*•>]|\d{1,2}[.)])\s+")
+_SMALL_TALK = re.compile(rf"{_OPENER}|(?:let me know|i hope (?:this|that)|feel free to ask)\b.*", re.IGNORECASE)
+_EMPHASIS = re.compile(r"(?<!\w)(\*\*|__|\*|_)(?=\S)([^*_\n]{1,200})(?<=\S)\1(?!\w)")
+_LINE_START = re.compile(r"(?:[-*\u2022\u25cf\u2013\u00b7>+]|\(?\d{1,2}[.)\u3001])\s+")
+_NUMBER = re.compile(r"\(?\d{1,2}[.)]")
+_QUOTES = '"\u201c\u201d\u201e\u00ab\u00bb\u300c\u300d\u300e\u300f'
+_ENDS = ".!?\u2026\u3002\uff01\uff1f\u061f\u06d4\u0964\u0965"
 
 
 class PromptedInferrer(PreferenceInferrer):
@@ -37,7 +46,10 @@ class PromptedInferrer(PreferenceInferrer):
         generator: Who writes the summary; it stays the caller's to close.
         input_budget: Most tokens of signals that it reads; where not all fit, they are chosen and the summary says how
             many were. Counted by the generator's tokenizer, or as four UTF-8 bytes a token where it has none.
-        options: How to generate; None for greedy where the backend takes a temperature by default.
+        options: How to generate; None for the backend's own sampling, with room for the budget.
+
+    Raises:
+        ConfigurationError: If the input budget is not positive.
     """
 
     name = "prompted"
@@ -49,6 +61,8 @@ class PromptedInferrer(PreferenceInferrer):
         input_budget: int = INPUT_BUDGET,
         options: GenerationOptions | dict[str, Any] | None = None,
     ) -> None:
+        if input_budget < 1:
+            raise ConfigurationError(f"input_budget={input_budget} must be at least 1.")
         self.generator = generator
         self.input_budget = input_budget
         self.options = None if options is None else as_options(options)
@@ -82,16 +96,18 @@ class PromptedInferrer(PreferenceInferrer):
         timeout: float | None = None,
         max_retries: int | None = None,
     ) -> PreferenceSummary:
+        import asyncio
+
         known = as_signals(signals)
         counter = counter or ByteCounter()
-        selection = self._select(known)
+        selection = await asyncio.to_thread(self._select, known)  # counting may ask an engine, or take long
         generation = await self.generator.agenerate(
             render_infer(selection, words=_words(budget, counter)),
             self._options(budget, counter),
             timeout=timeout,
             max_retries=max_retries,
         )
-        return self._summary(generation, selection, known, budget, counter)
+        return await asyncio.to_thread(self._summary, generation, selection, known, budget, counter)
 
     @property
     def identity(self) -> str:
@@ -100,7 +116,10 @@ class PromptedInferrer(PreferenceInferrer):
 
     def _select(self, signals: Sequence[Signal]) -> Selection:
         unit = _BYTES_PER_TOKEN if _estimates(self.generator) else 1
-        return select(signals, self.input_budget * unit, self.generator)
+        selection = select(signals, self.input_budget * unit, self.generator)
+        if not selection.used:
+            raise ConfigurationError(f"No signal fits into input_budget={self.input_budget}. Use 256 or more.")
+        return selection
 
     def _options(self, budget: int, counter: TokenCounter) -> GenerationOptions:
         """Room for a little more than the budget: what is over is cut at a sentence end, not in mid-word."""
@@ -117,7 +136,7 @@ class PromptedInferrer(PreferenceInferrer):
         budget: int,
         counter: TokenCounter,
     ) -> PreferenceSummary:
-        sentences = parse_summary(generation.text)
+        sentences = parse_summary(generation.text, cut_off=generation.finish_reason == "length")
         if not sentences:
             raise InvalidResponseError(
                 f"{self.generator!r} wrote no summary: {generation.text!r:.120}",
@@ -136,22 +155,53 @@ class PromptedInferrer(PreferenceInferrer):
         )
 
 
-def parse_summary(text: str) -> list[str]:
+def parse_summary(text: str, *, cut_off: bool = False) -> list[str]:
     """The sentences of a summary in a model's answer: without thinking, code fences, labels, bullets and quotes.
 
-    The last sentence is dropped if it was cut off in the middle and is not the only one.
+    Args:
+        text: What the model wrote.
+        cut_off: Whether it was stopped by a limit: then a last sentence without an end is dropped, if not the only one.
+
+    Returns:
+        Each sentence once, in order; none if there is nothing to read.
     """
-    text = _THINKING.sub("", text).strip()
-    fence = _FENCE.match(text)
-    text = _LABEL.sub("", fence.group(1) if fence else text, count=1).strip().strip('"“”').strip()
+    text = _THINKING.sub("", text)
+    text = _EMPHASIS.sub(r"\2", _TOKEN.sub("", _THOUGHT.split(text)[-1]))
+    lines = [line.strip() for line in text.splitlines()]
+    lines = [line for line in lines if line and not line.startswith(("```", "~~~", "#"))]
+    lines = [line for line in lines if not _SMALL_TALK.fullmatch(line)]
+    if len(lines) > 1 and lines[0].endswith((":", "\uff1a")):
+        lines.pop(0)  # an introduction, in whatever language
+    if lines:
+        lines[0] = _unlabelled(lines[0])
     sentences: list[str] = []
-    for line in text.splitlines():
-        line = _BULLET.sub("", line).replace("**", "").strip()
-        sentences += [piece.strip() for piece in split_sentences(line) if piece.strip()]
-    unique = list(dict.fromkeys(sentences))
-    if len(unique) > 1 and unique[-1][-1].isalnum():
+    for line in lines:
+        bare = _LINE_START.sub("", line, count=1).strip(_QUOTES + "*_ ")
+        sentences += [piece.strip() for piece in split_sentences(bare)]
+    unique = [sentence for sentence in dict.fromkeys(sentences) if _says_something(sentence)]
+    if cut_off and len(unique) > 1 and not _ends(unique[-1]):
         unique.pop()
-    return unique
+    return unique if len(unique) < 2 else [_ended(sentence) for sentence in unique]
+
+
+def _ends(sentence: str) -> bool:
+    return sentence.rstrip(_QUOTES + ")'").endswith(tuple(_ENDS))
+
+
+def _ended(sentence: str) -> str:
+    """Items of a list often have no full stop, and stand in one paragraph with others now."""
+    if _ends(sentence):
+        return sentence
+    return sentence.rstrip(",;:") + ("\u3002" if "\u3040" <= sentence[-1] <= "\u9fff" else ".")
+
+
+def _unlabelled(line: str) -> str:
+    label = _LABEL.match(line.lstrip(_QUOTES))
+    return line if label is None else line.lstrip(_QUOTES)[label.end() :]
+
+
+def _says_something(sentence: str) -> bool:
+    return any(char.isalnum() for char in sentence) and not _NUMBER.fullmatch(sentence)
 
 
 def _words(budget: int, counter: TokenCounter) -> int:

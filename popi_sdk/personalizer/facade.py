@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any, Self
 
-from ..errors import ConfigurationError, PopiError, UsageError
+from ..errors import ConfigurationError
 from ..generators import Generation, GenerationOptions, Generator, as_options, create_generator
-from ..inferrers import PreferenceInferrer, create_inferrer, evidence_digest
+from ..inferrers import PreferenceInferrer, PromptedInferrer, create_inferrer
 from ..messages import Message, Prompt
 from ..prompts import render_plain, render_with_summary
-from ..signals import as_signals
 from ..summary import DEFAULT_BUDGET, PreferenceSummary, digest
-from .cache import SummaryCache
+from .batch import Job, Result, as_jobs, run, run_async, workers
+from .cache import SummaryCache, aread_evidence, read_evidence
 from .response import AsyncPersonalizedStream, PersonalizedResponse, PersonalizedStream
 
 __all__ = ["Personalizer", "personalize"]
 
 Options = GenerationOptions | dict[str, Any] | None
-Result = PersonalizedResponse | PopiError
+Arguments = dict[str, Any]
 
 
 class Personalizer:
@@ -36,7 +35,7 @@ class Personalizer:
         generator: `local`, `llamacpp:PATH.gguf`, `openai:MODEL`, `anthropic:MODEL`, `compatible:MODEL@URL`, or an
             object. What is built from a string here is closed here; an object stays yours to close.
         budget: Most tokens of a summary, counted by the generator's tokenizer (as UTF-8 bytes where it has none).
-        options: How to generate, unless a call says otherwise.
+        options: How to generate; what a call says of it goes before.
         timeout: Seconds for one try of a request, unless a call says otherwise; None for the backend's own.
         max_retries: Further tries, unless a call says otherwise; None for the backend's own.
         cache_size: Summaries kept in memory.
@@ -62,8 +61,8 @@ class Personalizer:
         self.options = as_options(options)
         self.timeout = timeout
         self.max_retries = max_retries
-        self.inferrer = create_inferrer(inferrer)
         self.generator = create_generator(generator)
+        self.inferrer = create_inferrer(inferrer)
         self._owned = [
             built for built, given in ((self.inferrer, inferrer), (self.generator, generator)) if isinstance(given, str)
         ]
@@ -91,10 +90,12 @@ class Personalizer:
         """
         if isinstance(signals, PreferenceSummary):
             return signals
-        known = as_signals(signals)
+        known, evidence = read_evidence(signals)
         call = self._infer_arguments(budget, timeout, max_retries)
         return self._cache.get(
-            self._key(evidence_digest(known), call["budget"]), lambda: self.inferrer.infer(known, **call)
+            self._key(evidence, call["budget"]),
+            lambda: self.inferrer.infer(known, **call),
+            terms=(timeout, max_retries),
         )
 
     async def ainfer(
@@ -108,10 +109,12 @@ class Personalizer:
         """`infer`, awaited."""
         if isinstance(signals, PreferenceSummary):
             return signals
-        known = as_signals(signals)
+        known, evidence = await aread_evidence(signals)
         call = self._infer_arguments(budget, timeout, max_retries)
         return await self._cache.aget(
-            self._key(evidence_digest(known), call["budget"]), lambda: self.inferrer.ainfer(known, **call)
+            self._key(evidence, call["budget"]),
+            lambda: self.inferrer.ainfer(known, **call),
+            terms=(timeout, max_retries),
         )
 
     def personalize(
@@ -129,8 +132,8 @@ class Personalizer:
         Args:
             signals: The user's signals, or a ready summary.
             prompt: A string, or messages (system prompt, history, the question last).
-            budget: Most tokens of the summary.
-            options: How to generate.
+            budget: Most tokens of the summary; a ready one is used as it is.
+            options: How to generate; what they leave out is as in the constructor.
             timeout: Seconds for one try of a request.
             max_retries: Further tries after the first.
 
@@ -185,7 +188,7 @@ class Personalizer:
                 yield from source
                 yield self._response(summary, plain, messages, source.result, started)
 
-        return PersonalizedStream(pieces(), summary)
+        return PersonalizedStream(pieces(), summary, source)
 
     def astream(
         self,
@@ -215,7 +218,7 @@ class Personalizer:
 
     def batch(
         self,
-        items: Iterable[tuple[Any, Prompt]],
+        items: Iterable[Job],
         *,
         concurrency: int = 8,
         budget: int | None = None,
@@ -239,26 +242,15 @@ class Personalizer:
         Raises:
             UsageError: If an item is not a pair, or the concurrency is not positive.
         """
-        jobs = _pairs(items)
-        call: dict[str, Any] = {
-            "budget": budget,
-            "options": as_options(options) if options is not None else None,
-            "timeout": timeout,
-            "max_retries": max_retries,
-        }
-
-        def one(job: tuple[Any, Prompt]) -> Result:
-            try:
-                return self.personalize(*job, **call)
-            except PopiError as error:
-                return error
-
-        with ThreadPoolExecutor(self._workers(concurrency, len(jobs)), thread_name_prefix="popi-batch") as pool:
-            return list(pool.map(one, jobs))
+        jobs = as_jobs(items)
+        count = workers(concurrency, len(jobs), self.generator.max_concurrency)
+        call: Arguments = {"budget": budget, "options": options, "timeout": timeout, "max_retries": max_retries}
+        as_options(options)
+        return run(jobs, lambda job: self.personalize(*job, **call), count)
 
     async def abatch(
         self,
-        items: Iterable[tuple[Any, Prompt]],
+        items: Iterable[Job],
         *,
         concurrency: int = 8,
         budget: int | None = None,
@@ -267,37 +259,23 @@ class Personalizer:
         max_retries: int | None = None,
     ) -> list[Result]:
         """`batch`, awaited."""
-        jobs = _pairs(items)
-        results: dict[int, Result] = {}
-        queue = iter(enumerate(jobs))
-        call: dict[str, Any] = {
-            "budget": budget,
-            "options": as_options(options) if options is not None else None,
-            "timeout": timeout,
-            "max_retries": max_retries,
-        }
-
-        async def work() -> None:
-            for index, job in queue:
-                try:
-                    results[index] = await self.apersonalize(*job, **call)
-                except PopiError as error:
-                    results[index] = error
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._workers(concurrency, len(jobs))):
-                group.create_task(work())
-        return [results[index] for index in range(len(jobs))]
+        jobs = as_jobs(items)
+        count = workers(concurrency, len(jobs), self.generator.max_concurrency)
+        call: Arguments = {"budget": budget, "options": options, "timeout": timeout, "max_retries": max_retries}
+        as_options(options)
+        return await run_async(jobs, lambda job: self.apersonalize(*job, **call), count)
 
     def close(self) -> None:
         """Close what was built from a string; objects that were passed in stay open."""
-        for built in self._owned:
-            built.close()
+        with ExitStack() as stack:  # all of it, also where closing one fails
+            for built in self._owned:
+                stack.callback(built.close)
 
     async def aclose(self) -> None:
         """`close`, awaited."""
-        for built in self._owned:
-            await built.aclose()
+        async with AsyncExitStack() as stack:
+            for built in self._owned:
+                stack.push_async_callback(built.aclose)
 
     def __enter__(self) -> Self:
         return self
@@ -317,25 +295,32 @@ class Personalizer:
     def _key(self, evidence: str, budget: int) -> str:
         return digest(evidence, self.inferrer.identity, self.generator.tokenizer, str(budget))
 
-    def _infer_arguments(self, budget: int | None, timeout: float | None, max_retries: int | None) -> dict[str, Any]:
+    def _infer_arguments(self, budget: int | None, timeout: float | None, max_retries: int | None) -> Arguments:
         return {
             "budget": self.budget if budget is None else budget,
             "counter": self.generator,
-            "timeout": self.timeout if timeout is None else timeout,
-            "max_retries": self.max_retries if max_retries is None else max_retries,
+            **self._limits(timeout, max_retries),
         }
 
-    def _generate_arguments(self, options: Options, timeout: float | None, max_retries: int | None) -> dict[str, Any]:
+    def _generate_arguments(self, options: Options, timeout: float | None, max_retries: int | None) -> Arguments:
+        if options is None:
+            return {"options": self.options, **self._limits(timeout, max_retries)}
+        given = as_options(options)
+        said = {name: getattr(given, name) for name in given.model_fields_set}
+        return {"options": self.options.model_copy(update=said), **self._limits(timeout, max_retries)}
+
+    def _limits(self, timeout: float | None, max_retries: int | None) -> Arguments:
         return {
-            "options": self.options if options is None else as_options(options),
             "timeout": self.timeout if timeout is None else timeout,
             "max_retries": self.max_retries if max_retries is None else max_retries,
         }
 
-    def _workers(self, concurrency: int, jobs: int) -> int:
-        if concurrency < 1:
-            raise UsageError(f"concurrency={concurrency} must be at least 1.")
-        return max(1, min(concurrency, jobs, self.generator.max_concurrency or concurrency))
+    def _keep_warm(self, inferred: bool) -> None:
+        """Leave engines running that were started for a backend string; one that was passed in is its owner's."""
+        for built in self._owned:
+            backend = built.generator if isinstance(built, PromptedInferrer) and inferred else built
+            if isinstance(backend, Generator):
+                backend.keep_warm()
 
     def _response(
         self,
@@ -366,6 +351,8 @@ class Personalizer:
     ) -> PersonalizedResponse:
         if self.generator.max_concurrency is None:  # counts in memory; an engine is asked in a thread
             return self._response(summary, plain, messages, generation, started)
+        import asyncio
+
         return await asyncio.to_thread(self._response, summary, plain, messages, generation, started)
 
 
@@ -403,13 +390,5 @@ def personalize(
         inferrer, generator, budget=budget, options=options, timeout=timeout, max_retries=max_retries
     ) as popi:
         response = popi.personalize(signals, prompt)
-        popi.generator.keep_warm()
+        popi._keep_warm(inferred=not isinstance(signals, PreferenceSummary))
         return response
-
-
-def _pairs(items: Iterable[tuple[Any, Prompt]]) -> list[tuple[Any, Prompt]]:
-    pairs = list(items)
-    for index, item in enumerate(pairs):
-        if not isinstance(item, tuple | list) or len(item) != 2:
-            raise UsageError(f"Item {index} of the batch is not a pair (signals, prompt): {item!r:.80}")
-    return pairs

@@ -19,7 +19,7 @@ class PersonalizedResponse:
     Attributes:
         text: The answer.
         summary: What was known of the user when it was written.
-        context_tokens: What personalisation cost: tokens of the prompt with the summary minus those of the plain prompt.
+        context_tokens: What personalisation cost: tokens of the prompt with summary minus those of the plain one.
         counted_by: The tokenizer that counted them; `estimated` for the UTF-8 byte bound.
         latency: Seconds from the call to the end of the answer, inference of the summary included.
         generation: The backend's answer, with its model, request id and raw form.
@@ -54,9 +54,16 @@ class PersonalizedResponse:
 class PersonalizedStream(Stream[PersonalizedResponse]):
     """Pieces of a personalised answer; `summary` is known before the first one, `result` after the last."""
 
-    def __init__(self, source: Iterator[str | PersonalizedResponse], summary: PreferenceSummary) -> None:
+    def __init__(
+        self, source: Iterator[str | PersonalizedResponse], summary: PreferenceSummary, backend: Stream[Generation]
+    ) -> None:
         super().__init__(source)
         self.summary = summary
+        self._backend = backend
+
+    def close(self) -> None:
+        super().close()
+        self._backend.close()  # nothing of the source runs before the first piece: it cannot do this itself then
 
 
 class AsyncPersonalizedStream(AsyncStream[PersonalizedResponse]):

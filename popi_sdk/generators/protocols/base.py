@@ -14,7 +14,7 @@ __all__ = ["Protocol", "StreamParser", "finished"]
 
 
 class StreamParser(ABC):
-    """Takes the events of one stream in and gives pieces of text out."""
+    """Takes the events of one stream in and gives pieces of text out; `ended` after the last, if the protocol has one."""
 
     def __init__(self, origin: Origin, headers: Mapping[str, str]) -> None:
         self.origin = origin
@@ -26,6 +26,7 @@ class StreamParser(ABC):
         self.output_tokens: int | None = None
         self.request_id = request_id_of(headers)
         self.last: Any = None
+        self.ended = False
 
     def feed(self, event: Any) -> str:
         """The text that one event adds.

@@ -54,7 +54,7 @@ class ChatCompletions(Protocol):
             origin,
             text,
             finish_reason=reason or "stop",
-            model=_model(data, origin),
+            model=_model(data) or origin.model,
             usage=Usage(count(usage, "prompt_tokens"), count(usage, "completion_tokens")),
             request_id=request_id or _id(data),
             raw=data,
@@ -66,7 +66,7 @@ class ChatCompletions(Protocol):
 
 class _ChunkParser(StreamParser):
     def _read(self, event: Mapping[str, Any]) -> str:
-        self.model = _model(event, self.origin)
+        self.model = _model(event) or self.model
         self.request_id = self.request_id or _id(event)
         if usage := event.get("usage"):
             self.input_tokens = count(usage, "prompt_tokens")
@@ -97,9 +97,9 @@ def _first_choice(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return first if isinstance(first, Mapping) else None
 
 
-def _model(data: Mapping[str, Any], origin: Origin) -> str:
+def _model(data: Mapping[str, Any]) -> str | None:
     model = data.get("model")
-    return model if isinstance(model, str) and model else origin.model
+    return model if isinstance(model, str) else None
 
 
 def _id(data: Mapping[str, Any]) -> str | None:

@@ -89,6 +89,10 @@ class _EventParser(StreamParser):
                 reason = _reason(delta.get("stop_reason")) if isinstance(delta, Mapping) else None
                 self.finish_reason = reason or self.finish_reason
                 self.output_tokens = count(event.get("usage"), "output_tokens")
+            case "message_stop":
+                self.ended = True
+            case "error":
+                raise error_event(self.origin, event, self.headers)
         return ""
 
 
