@@ -1,7 +1,8 @@
 """How long `import popi_sdk` takes in a fresh process, and what it loads: `python -m benchmarks.import_time`.
 
 The target is 0.25 s warm. Each module is imported in a process of its own, in turn, after one round that is not counted
-(it warms the file cache); the interpreter's own start is not part of it. The rivals are what a user would import instead.
+(it warms the file cache); the interpreter's own start is not part of it. The rivals are what a user would import
+instead.
 """
 
 from __future__ import annotations

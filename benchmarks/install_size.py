@@ -1,4 +1,4 @@
-"""What `pip install popi-sdk` brings: packages and megabytes, in a fresh environment: `python -m benchmarks.install_size`.
+"""What `pip install popi-sdk` brings, in a fresh environment: `python -m benchmarks.install_size`.
 
 Targets: at most 16 packages and 45 MB for the base. Sizes are of the files as installed, byte code included.
 """

@@ -1,8 +1,8 @@
 """What the facade costs beside the bare SDK, against a stub that answers after 50 ms: `python -m benchmarks.overhead`.
 
-Targets: `personalize` with a ready summary takes at most 1.05 of the bare openai SDK's call (p50), and `abatch` of 1,000
-prompts at concurrency 64 reaches at least 0.95 of the throughput of hand-written asyncio over the bare SDK. Both sides
-run in turn in one process against one stub.
+Targets: `personalize` with a ready summary takes at most 1.05 of the bare openai SDK's call (p50), and `abatch` of
+1,000 prompts at concurrency 64 reaches at least 0.95 of the throughput of hand-written asyncio over the bare SDK. Both
+sides run in turn in one process against one stub.
 """
 
 from __future__ import annotations

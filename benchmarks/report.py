@@ -36,9 +36,11 @@ def verdict(value: float, *, at_most: float | None = None, at_least: float | Non
 
 def machine() -> str:
     """What the figures hold for."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    git = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=False)
     return (
-        f"popi-sdk {popi_sdk.__version__} at {commit.stdout.strip() or 'no commit'}, Python {platform.python_version()}, "
+        f"popi-sdk {popi_sdk.__version__} at {commit.stdout.strip() or 'no commit'}, "
+        f"Python {platform.python_version()}, "
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     )
 

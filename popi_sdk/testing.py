@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -66,7 +66,10 @@ class ScriptedGenerator(_WordCounting):
     """Answers with the texts of a script, in order; an exception in it is raised. `calls` holds what it was asked.
 
     Args:
-        script: Texts, `Generation`s and exceptions.
+        script: Texts, `Generation`s and exceptions; may be endless (`itertools.repeat`).
+
+    Raises:
+        ConfigurationError: If the script is a single string.
     """
 
     backend = "scripted"
@@ -74,7 +77,9 @@ class ScriptedGenerator(_WordCounting):
 
     def __init__(self, script: Iterable[str | Generation | Exception]) -> None:
         super().__init__()
-        self._script = list(script)
+        if isinstance(script, str):
+            raise ConfigurationError("A script is a list of answers. Pass ScriptedGenerator([text]).")
+        self._script = iter(script)
 
     def generate(
         self,
@@ -90,9 +95,10 @@ class ScriptedGenerator(_WordCounting):
             ConfigurationError: If the script is at its end.
         """
         number = self._note(messages, options)
-        if number >= len(self._script):
-            raise ConfigurationError(f"The script has {len(self._script)} answers, and this is request {number + 1}.")
-        entry = self._script[number]
+        with self._lock:
+            entry = next(self._script, None)
+        if entry is None:
+            raise ConfigurationError(f"The script has {number} answers, and this is request {number + 1}.")
         if isinstance(entry, Exception):
             raise entry
         return self._answer(entry, messages) if isinstance(entry, str) else entry
@@ -106,6 +112,7 @@ class FixedInferrer(PreferenceInferrer):
     def __init__(self, text: str) -> None:
         self.text = text
         self.calls = 0
+        self._lock = threading.Lock()
 
     def infer(
         self,
@@ -116,7 +123,8 @@ class FixedInferrer(PreferenceInferrer):
         timeout: float | None = None,
         max_retries: int | None = None,
     ) -> PreferenceSummary:
-        self.calls += 1
+        with self._lock:
+            self.calls += 1
         return build_summary(
             [SummaryStatement(text=self.text)],
             budget=budget,
@@ -132,49 +140,98 @@ class FixedInferrer(PreferenceInferrer):
 
 @contextmanager
 def no_requests() -> Iterator[None]:
-    """Forbid connections of this process to any machine but itself, name look-ups included, while the block runs.
+    """Forbid this process to reach any machine but itself while the block runs, name look-ups and datagrams included.
 
-    It guards sockets, so it holds for every backend and SDK, sync and async, in all threads. Meant for tests: it
-    replaces methods of `socket` for the time.
+    It guards Python's sockets, so it holds for every backend and SDK, sync and async, in all threads; what another
+    process or a C library sends by itself it does not see. Blocks may be nested, and run in several threads at once:
+    the guard falls with the last one. Meant for tests: it replaces functions of `socket` for the time.
 
     Raises:
-        ConfigurationError: From whatever tries to connect.
+        ConfigurationError: From whatever tries to connect, at once: it is not retried.
     """
-    connect, connect_ex, look_up = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
-
-    def guarded_connect(self: socket.socket, address: Any, /) -> None:
-        _forbid(self.family, address)
-        connect(self, address)
-
-    def guarded_connect_ex(self: socket.socket, address: Any, /) -> int:
-        _forbid(self.family, address)
-        return connect_ex(self, address)
-
-    def guarded_look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
-        if host is not None and not _is_local(host):
-            raise ConfigurationError(f"no_requests(): looking up {host!r} is forbidden here.")
-        return look_up(host, *args, **kwargs)
-
-    patches = {"connect": guarded_connect, "connect_ex": guarded_connect_ex}
-    for name, guard in patches.items():
-        setattr(socket.socket, name, guard)
-    socket.getaddrinfo = guarded_look_up
+    _guard.raise_()
     try:
         yield
     finally:
-        socket.socket.connect = connect  # type: ignore[method-assign]
-        socket.socket.connect_ex = connect_ex  # type: ignore[method-assign]
-        socket.getaddrinfo = look_up
+        _guard.lower()
 
 
-def _forbid(family: int, address: Any) -> None:
-    if family in (socket.AF_INET, socket.AF_INET6) and not _is_local(address[0]):
-        raise ConfigurationError(f"no_requests(): a connection to {address[0]} is forbidden here.")
+class _Guard:
+    """The functions of `socket` that reach out, replaced while anyone wants them to be."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted = 0
+        self._originals: list[tuple[Any, str, Any]] = []
+
+    def raise_(self) -> None:
+        with self._lock:
+            self._wanted += 1
+            if self._wanted == 1:
+                self._replace()
+
+    def lower(self) -> None:
+        with self._lock:
+            self._wanted -= 1
+            if self._wanted == 0:
+                for owner, name, original in self._originals:
+                    if original is None:
+                        delattr(owner, name)  # inherited before
+                    else:
+                        setattr(owner, name, original)
+                self._originals.clear()
+
+    def _replace(self) -> None:
+        for name, address in _REACHING.items():
+            if not hasattr(socket.socket, name):  # Windows has no sendmsg
+                continue
+            self._patch(socket.socket, name, _guarded_method(getattr(socket.socket, name), address))
+        for name in _LOOKING_UP:
+            self._patch(socket, name, _guarded_look_up(getattr(socket, name)))
+
+    def _patch(self, owner: Any, name: str, replacement: Any) -> None:
+        self._originals.append((owner, name, vars(owner).get(name)))
+        setattr(owner, name, replacement)
 
 
-def _is_local(host: str | bytes) -> bool:
-    name = host.decode("ascii", "replace") if isinstance(host, bytes) else host
+_guard = _Guard()
+
+# Where the address stands among the arguments; without one, a datagram goes where the socket is connected to.
+_REACHING: dict[str, Callable[[tuple[Any, ...]], Any]] = {
+    "connect": lambda args: args[0],
+    "connect_ex": lambda args: args[0],
+    "sendto": lambda args: args[-1],
+    "sendmsg": lambda args: args[3] if len(args) > 3 else None,
+}
+_LOOKING_UP = ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo")
+
+
+def _guarded_method(original: Callable[..., Any], address_in: Callable[[tuple[Any, ...]], Any]) -> Callable[..., Any]:
+    def guarded(self: socket.socket, *args: Any) -> Any:
+        address = address_in(args) if args else None
+        inet = self.family in (socket.AF_INET, socket.AF_INET6)
+        if inet and isinstance(address, tuple) and address and not _is_local(address[0]):
+            raise ConfigurationError(f"no_requests(): a connection to {address[0]} is forbidden here.")
+        return original(self, *args)
+
+    return guarded
+
+
+def _guarded_look_up(original: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(host: Any, *args: Any, **kwargs: Any) -> Any:
+        name = host[0] if isinstance(host, tuple) else host  # getnameinfo takes an address
+        if name is not None and not _is_local(name):
+            raise ConfigurationError(f"no_requests(): looking up {name!r} is forbidden here.")
+        return original(host, *args, **kwargs)
+
+    return guarded
+
+
+def _is_local(host: Any) -> bool:
+    name = bytes(host).decode("ascii", "replace") if isinstance(host, bytes | bytearray) else str(host)
     try:
-        return ipaddress.ip_address(name.partition("%")[0]).is_loopback
+        address = ipaddress.ip_address(name.partition("%")[0])
     except ValueError:
-        return name in ("", "localhost") or name.endswith(".localhost")
+        return name in ("", "localhost", socket.gethostname()) or name.endswith(".localhost")
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback

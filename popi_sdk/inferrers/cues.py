@@ -341,7 +341,7 @@ def read_answer(question: str, answer: str) -> dict[Axis, int]:
 
 
 def _side(axis: Axis, asked: str, said: str) -> int:
-    low, high = _ANSWERED[axis] if axis in _ANSWERED else (None, None)
+    low, high = _ANSWERED.get(axis, (None, None))
     if low and low.search(said):
         return -1
     if high and high.search(said):

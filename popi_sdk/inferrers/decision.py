@@ -46,7 +46,8 @@ class TypicalLength:
     steady: bool
 
 
-# Differences of degree, which texts of different content show by chance: among many comparisons two or three say nothing.
+# Differences of degree, which texts of different content show by chance: among many comparisons two or three say
+# nothing.
 _GRADED = frozenset({Axis.LEVEL, Axis.WARMTH, Axis.HEDGES, Axis.ASKS})
 
 # What a preferred text must mostly have before it is asked for, and mostly lack before it is asked to be left out.

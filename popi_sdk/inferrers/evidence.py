@@ -198,7 +198,7 @@ def _compare_texts(signals: Iterable[Signal], limit: int) -> list[Comparison]:
 
 
 def _groups(pairs: Sequence[_Pair]) -> list[int]:
-    """A number for each pair: the same where a text that is rejected, or else chosen, again and again makes them alike."""
+    """A number for each pair: the same where one text, rejected or else chosen again and again, makes them alike."""
     better, worse = Counter(pair.better for pair in pairs), Counter(pair.worse for pair in pairs)
     number: dict[tuple[bool, str], int] = {}
     keys = (

@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, ClassVar
 
-from ..signals import PreferencePair, Rating, Signal, Statement, Survey, as_signals
-from ..summary import DEFAULT_BUDGET, PreferenceSummary, SummaryStatement, TokenCounter, split_sentences
+from ..signals import as_signals
+from ..summary import DEFAULT_BUDGET, PreferenceSummary, TokenCounter
 from .base import PreferenceInferrer, build_summary
-from .cues import Axis, read_answer, read_cues
-from .decision import decide, typical_length
-from .evidence import Comparison, Reading, is_opinion, read
-from .wording import NOTHING, quote, shorten, verbatim, word
 
-__all__ = ["HeuristicInferrer", "read_statements"]
-
-_STATEMENT, _QUOTE, _ANSWER = 200, 90, 60  # characters
-_MOST_STATEMENTS, _MOST_QUOTES = 30, 20  # far more than any budget holds
-
-_VERBS = (("Rates low", "Rates high"), ("Disagrees with", "Agrees with"))
-
-# A wish with a condition contradicts no other: "long for code", "short in chat".
-_SCOPE = re.compile(
-    r"\b(?:when|whenever|if|unless|except|only|for (?!me\b|example|instance)|at work|about|"
-    r"in (?:chat|mails?|emails?|code))\b"
-)
+__all__ = ["HeuristicInferrer"]
 
 
 class HeuristicInferrer(PreferenceInferrer):
@@ -50,10 +31,14 @@ class HeuristicInferrer(PreferenceInferrer):
         max_retries: int | None = None,
     ) -> PreferenceSummary:
         """Summarise a user's preferences; see `PreferenceInferrer.infer`."""
+        # The tables of phrases take longer to compile than the rest of the package to import.
+        from .evidence import read
+        from .statements import statements_of
+
         known = as_signals(signals)
         reading = read(known)
         return build_summary(
-            _statements(reading),
+            statements_of(reading),
             budget=budget,
             counter=counter,
             inferrer=self.name,
@@ -61,117 +46,3 @@ class HeuristicInferrer(PreferenceInferrer):
             used=len(reading.signals),
             shortened=reading.shortened,
         )
-
-
-def read_statements(signals: Sequence[Signal]) -> list[SummaryStatement]:
-    """What can be read from a user's signals, in the order of importance, so that a budget cuts from the end.
-
-    Args:
-        signals: The user's signals; where they have no time, the later is the newer.
-
-    Returns:
-        Statements with the ids of the signals that support them: the user's own first, then style (length first),
-        then who the user is, answers to surveys, opinions. One that says so where nothing is found.
-    """
-    return _statements(read(signals))
-
-
-@dataclass(slots=True)
-class _Told:
-    """One thing to say and what it rests on."""
-
-    text: str
-    signals: list[Signal]
-    axes: dict[Axis, int] = field(default_factory=dict)
-
-    def statement(self) -> SummaryStatement:
-        return SummaryStatement(text=self.text, evidence=tuple(dict.fromkeys(signal.id for signal in self.signals)))
-
-
-def _statements(reading: Reading) -> list[SummaryStatement]:
-    told = _own_words(reading)
-    told += list(_style(reading, told))
-    told += _profile(reading)
-    told += _answers(reading)
-    told += _opinions(reading)
-    told += _contents(reading.comparisons)
-    return [one.statement() for one in told] or [SummaryStatement(text=NOTHING)]
-
-
-def _own_words(reading: Reading) -> list[_Told]:
-    """Statements, newest first, sentence by sentence; of two that contradict each other the newer stays."""
-    told: list[_Told] = []
-    seen: set[str] = set()
-    wished: dict[Axis, int] = {}
-    for signal in reading.of(Statement):
-        kept, axes = [], {}
-        for sentence in split_sentences(verbatim(signal.text, _STATEMENT)):
-            cues = read_cues(sentence)
-            scoped = _SCOPE.search(sentence.lower())
-            if not scoped and any(sign and wished.get(axis) == -sign for axis, sign in cues.items()):
-                continue
-            kept.append(sentence)
-            axes.update({axis: 0 if scoped else sign for axis, sign in cues.items()})
-        text = "".join(kept).strip()
-        if text and text.casefold() not in seen and len(told) < _MOST_STATEMENTS:
-            seen.add(text.casefold())
-            told.append(_Told(text, [signal], axes))
-            wished = {**axes, **wished}
-    return told
-
-
-def _style(reading: Reading, told: Sequence[_Told]) -> Iterator[_Told]:
-    """Decided axes that the user did not speak of; where words and measure agree, the measure supports the words."""
-    said = {axis: one for one in reversed(told) for axis in one.axes}
-    for preference in decide(reading):
-        length = typical_length([one for one in reading.comparisons if preference.axis is Axis.LENGTH])
-        text = word(preference, length)
-        statement = said.get(preference.axis)
-        if statement is None:
-            yield _Told(text, list(preference.signals))
-        elif statement.axes[preference.axis] == preference.direction:
-            statement.signals.extend(preference.signals)
-            if any(char.isdigit() for char in text) and not any(char.isdigit() for char in statement.text):
-                yield _Told(text, list(preference.signals))
-
-
-def _profile(reading: Reading) -> Iterator[_Told]:
-    """Who the user is, in one sentence; attributes that say how to answer were read as such."""
-    facts = [
-        (f"{shorten(name, _ANSWER)} {shorten(_plain(value), _ANSWER)}", signal)
-        for name, (value, signal) in reading.attributes.items()
-        if not read_answer(name, str(value))
-    ][:_MOST_QUOTES]
-    if facts:
-        yield _Told(f"About the user: {'; '.join(text for text, _ in facts)}.", [signal for _, signal in facts])
-
-
-def _plain(value: str | bool | int | float) -> str:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-
-
-def _answers(reading: Reading) -> Iterator[_Told]:
-    """Answers to questions about something else than how to answer."""
-    others = (survey for survey in reading.of(Survey) if not read_answer(survey.question, survey.answer))
-    for survey in islice(others, _MOST_QUOTES):
-        yield _Told(f"Asked {quote(survey.question, _QUOTE)}: answers {quote(survey.answer, _QUOTE)}.", [survey])
-
-
-def _opinions(reading: Reading) -> Iterator[_Told]:
-    """Short statements that the user agreed or disagreed with, or rated high or low."""
-    opinions = (rating for rating in reading.of(Rating) if abs(rating.value) >= 0.5 and is_opinion(rating))
-    for rating in islice(opinions, _MOST_QUOTES):
-        verb = _VERBS[isinstance(rating.score, str)][rating.value > 0]
-        yield _Told(f"{verb}: {quote(rating.text, _QUOTE)}.", [rating])
-
-
-def _contents(comparisons: Sequence[Comparison]) -> Iterator[_Told]:
-    """Short answers to one and the same prompt, not told apart by style: it is their content that was chosen."""
-    pairs = [signal for one in comparisons for signal in one.signals if isinstance(signal, PreferencePair)]
-    if len({pair.prompt for pair in pairs}) != 1 or len(pairs) < 2:
-        return
-    short = [pair for pair in pairs if max(len(pair.chosen), len(pair.rejected)) <= 2 * _QUOTE]
-    if 2 * len(short) < len(pairs):
-        return
-    for pair in sorted(short, key=lambda pair: (len(pair.chosen) + len(pair.rejected), pair.chosen))[:_MOST_QUOTES]:
-        yield _Told(f"Prefers {quote(pair.chosen, _QUOTE)} to {quote(pair.rejected, _QUOTE)}.", [pair])

@@ -245,7 +245,7 @@ class Personalizer:
         jobs = as_jobs(items)
         count = workers(concurrency, len(jobs), self.generator.max_concurrency)
         call: Arguments = {"budget": budget, "options": options, "timeout": timeout, "max_retries": max_retries}
-        as_options(options)
+        as_options(options)  # a mistake in them is the batch's, not each item's
         return run(jobs, lambda job: self.personalize(*job, **call), count)
 
     async def abatch(
@@ -262,7 +262,7 @@ class Personalizer:
         jobs = as_jobs(items)
         count = workers(concurrency, len(jobs), self.generator.max_concurrency)
         call: Arguments = {"budget": budget, "options": options, "timeout": timeout, "max_retries": max_retries}
-        as_options(options)
+        as_options(options)  # a mistake in them is the batch's, not each item's
         return await run_async(jobs, lambda job: self.apersonalize(*job, **call), count)
 
     def close(self) -> None:

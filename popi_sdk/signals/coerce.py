@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -33,7 +34,6 @@ MAX_SIGNALS = 100_000
 
 _KNOWN = (PreferencePair, Rating, Edit, Dialogue, Writing, Profile, Survey, Statement)
 _MAX_LINE = 8 * MAX_TEXT
-_ADAPTER: TypeAdapter[Signal] = TypeAdapter(Signal)
 
 # A field that only one kind has tells the kind of a dict that does not say it.
 _TELLING = {
@@ -194,9 +194,14 @@ def _one(item: Any, where: str, *, line: int | None = None, index: int | None = 
         raise SignalError(f"{where}: {type(item).__name__} is not a signal. Use one of: {_KINDS}.", index=index)
     data = _as_dict(item, where, line, index)
     try:
-        return _ADAPTER.validate_python(data)
+        return _adapter().validate_python(data)
     except ValidationError as error:
         raise _signal_error(error, where, line, index) from error
+
+
+@cache
+def _adapter() -> TypeAdapter[Signal]:
+    return TypeAdapter(Signal)
 
 
 def _as_dict(item: Any, where: str, line: int | None, index: int | None) -> dict[str, Any]:

@@ -49,7 +49,7 @@ _RANGE = re.compile(rf"\s*({_NUMBER})\s*(?:\.\.|-|\u2013|/|to)\s*({_NUMBER})\s*"
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True, defer_build=True)
 
 
 class _FrozenDict(dict[str, Any]):
