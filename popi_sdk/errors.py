@@ -181,8 +181,16 @@ def needs_extra(extra: str) -> Iterator[None]:
 
     Raises:
         MissingExtraError: If an import inside the block finds no module.
+        ConfigurationError: If the module is there and does not load.
     """
     try:
         yield
     except ModuleNotFoundError as error:
+        if (error.name or "").startswith(f"{__package__}."):
+            raise  # a module of ours: a bug, no missing extra
         raise MissingExtraError(extra, error.name or extra) from error
+    except ImportError as error:
+        raise ConfigurationError(
+            f"What the extra '{extra}' installs does not load: {error}. Run: pip install --force-reinstall "
+            f"'popi-sdk[{extra}]'"
+        ) from error

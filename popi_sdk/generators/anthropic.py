@@ -31,6 +31,10 @@ class AnthropicGenerator(SdkGenerator):
     def _sdk(self) -> Any:
         return anthropic
 
+    @property
+    def _sdk_error(self) -> type[Exception]:
+        return anthropic.AnthropicError
+
     def _resource(self, client: Any) -> Any:
         return client.messages
 
@@ -38,9 +42,9 @@ class AnthropicGenerator(SdkGenerator):
         return {**super()._arguments(request), "max_tokens": request["max_tokens"]}
 
     def _create_client(self) -> anthropic.Anthropic:
-        http_client = anthropic.DefaultHttpxClient(verify=self._tls())
+        http_client = anthropic.DefaultHttpxClient(**self._http_options(self._refuse))
         return anthropic.Anthropic(api_key=self._key, base_url=self.url, max_retries=0, http_client=http_client)
 
     def _create_async_client(self) -> anthropic.AsyncAnthropic:
-        http_client = anthropic.DefaultAsyncHttpxClient(verify=self._tls())
+        http_client = anthropic.DefaultAsyncHttpxClient(**self._http_options(self._arefuse))
         return anthropic.AsyncAnthropic(api_key=self._key, base_url=self.url, max_retries=0, http_client=http_client)

@@ -7,12 +7,11 @@ everything else is here once. Bodies are read by us, not by an SDK, so that a de
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -23,21 +22,15 @@ from ..settings import get_settings
 from ..summary import ESTIMATED
 from . import retry
 from .base import Generator
-from .faults import Origin, request_id_of
-from .generation import Generation, GenerationOptions
+from .faults import Origin
+from .generation import Generation, GenerationOptions, as_options
 from .lanes import Lanes
-from .protocols import Protocol, SseParser, StreamParser
+from .limits import Body, Events, retries_of, seconds_of
+from .protocols import Protocol
+from .spec import checked_url
 from .streams import AsyncGenerationStream, GenerationStream
 
-__all__ = ["MAX_BODY", "MAX_ERROR_BODY", "ApiGenerator", "AsyncReply", "Reply"]
-
-MAX_BODY = 32_000_000
-"""Bytes of one answer; a longer one is broken or hostile."""
-
-MAX_ERROR_BODY = 100_000
-"""Bytes of an error body that are read for the server's words."""
-
-_DONE = "[DONE]"
+__all__ = ["ApiGenerator", "AsyncReply", "Reply"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +55,10 @@ class ApiGenerator(Generator):
     Args:
         model: The model's name, as the server knows it.
         url: Base URL of the server, if it is not the provider's own.
-        timeout: Seconds for one try, the whole of it; in a stream, from one event to the next. None for POPI_TIMEOUT.
+        timeout: Seconds for one try; in a stream, until it begins and from one event to the next. The async verbs keep
+            it exactly. The sync ones look at the clock whenever bytes arrive: from a server that falls silent they
+            turn away after as long again, from one whose headers trickle when these get too long. None for
+            POPI_TIMEOUT.
         max_retries: Further tries after the first. None for POPI_MAX_RETRIES.
         count_tokens: The model's tokenizer, text to number of tokens (for example
             `lambda text: len(tiktoken_encoding.encode(text))`); None for the UTF-8 byte bound.
@@ -83,10 +79,10 @@ class ApiGenerator(Generator):
             raise ConfigurationError(f"{self.backend} needs a model: '{self.backend}:MODEL'.")
         settings = get_settings()
         self.model = model
-        self.url = url
-        self.timeout = settings.timeout if timeout is None else timeout
-        self.max_retries = settings.max_retries if max_retries is None else max_retries
-        self.origin = Origin(self.backend, model, url)
+        self.url = None if url is None else checked_url(url)
+        self.timeout = seconds_of(settings.timeout if timeout is None else timeout)
+        self.max_retries = retries_of(settings.max_retries if max_retries is None else max_retries)
+        self.origin = Origin(self.backend, model, self.url)
         self._count = count_tokens
         self._lock = threading.Lock()
         self._clients: Lanes[Any] = Lanes(self._create_client)
@@ -133,16 +129,16 @@ class ApiGenerator(Generator):
         max_retries: int | None = None,
     ) -> Generation:
         call = self._call(messages, options, timeout, max_retries, stream=False)
+        started = time.perf_counter()
 
         def once() -> Generation:
-            with self._boundary(call.timeout):
-                with self._open(call.request, call.timeout) as reply:
-                    body = _Body(self.origin, call.timeout)
-                    for chunk in reply.chunks:
-                        body.add(chunk)
-                return self._parse(body, reply.headers)
+            body = Body(self.origin, call.timeout)
+            with self._boundary(call.timeout), self._open(call.request, call.timeout) as reply:
+                for chunk in reply.chunks:
+                    body.add(chunk)
+            return self._parse(body, reply.headers)
 
-        return call.timed(retry.synchronous(call.max_retries)(once))
+        return _timed(retry.synchronous(call.max_retries)(once), started)
 
     async def agenerate(
         self,
@@ -153,16 +149,17 @@ class ApiGenerator(Generator):
         max_retries: int | None = None,
     ) -> Generation:
         call = self._call(messages, options, timeout, max_retries, stream=False)
+        started = time.perf_counter()
 
         async def once() -> Generation:
+            body = Body(self.origin, call.timeout)
             with self._boundary(call.timeout):
-                async with self._aopen(call.request, call.timeout) as reply:
-                    body = _Body(self.origin, call.timeout)
+                async with asyncio.timeout(call.timeout), self._aopen(call.request, call.timeout) as reply:
                     async for chunk in reply.chunks:
                         body.add(chunk)
-                return self._parse(body, reply.headers)
+            return self._parse(body, reply.headers)
 
-        return call.timed(await retry.asynchronous(call.max_retries)(once))
+        return _timed(await retry.asynchronous(call.max_retries)(once), started)
 
     def stream(
         self,
@@ -179,17 +176,23 @@ class ApiGenerator(Generator):
                 manager = self._open(call.request, call.timeout)
                 return manager, manager.__enter__()
 
+        def chunks(reply: Reply) -> Iterator[bytes]:
+            with self._boundary(call.timeout):
+                yield from reply.chunks
+
         def pieces() -> Iterator[str | Generation]:
+            started = time.perf_counter()
             opened: tuple[AbstractContextManager[Reply], Reply] = retry.synchronous(call.max_retries)(enter)
             manager, reply = opened
             try:
-                with self._boundary(call.timeout, began=True):
-                    events = _Events(self.origin, call.timeout, self.protocol.stream_parser(self.origin, reply.headers))
-                    for chunk in reply.chunks:
+                with _never_again():
+                    events = self._events(call, reply.headers)
+                    for chunk in chunks(reply):
                         yield from events.feed(chunk)
                         if events.done:
                             break
-                    yield call.timed(events.parser.finish())
+                    yield from events.finish()
+                    yield _timed(events.parser.finish(), started)
             finally:
                 manager.__exit__(None, None, None)
 
@@ -207,23 +210,33 @@ class ApiGenerator(Generator):
 
         async def enter() -> tuple[AbstractAsyncContextManager[AsyncReply], AsyncReply]:
             with self._boundary(call.timeout):
-                manager = self._aopen(call.request, call.timeout)
-                return manager, await manager.__aenter__()
+                async with asyncio.timeout(call.timeout):
+                    manager = self._aopen(call.request, call.timeout)
+                    return manager, await manager.__aenter__()
+
+        async def chunks(reply: AsyncReply) -> AsyncGenerator[bytes]:
+            with self._boundary(call.timeout):
+                async for chunk in reply.chunks:
+                    yield chunk
 
         async def pieces() -> AsyncIterator[str | Generation]:
+            started = time.perf_counter()
             opened: tuple[AbstractAsyncContextManager[AsyncReply], AsyncReply] = await retry.asynchronous(
                 call.max_retries
             )(enter)
             manager, reply = opened
             try:
-                with self._boundary(call.timeout, began=True):
-                    events = _Events(self.origin, call.timeout, self.protocol.stream_parser(self.origin, reply.headers))
-                    async for chunk in reply.chunks:
-                        for piece in events.feed(chunk):
-                            yield piece
-                        if events.done:
-                            break
-                    yield call.timed(events.parser.finish())
+                with _never_again():
+                    events = self._events(call, reply.headers)
+                    async with aclosing(chunks(reply)) as received:
+                        async for chunk in received:
+                            for piece in events.feed(chunk):
+                                yield piece
+                            if events.done:
+                                break
+                    for piece in events.finish():
+                        yield piece
+                    yield _timed(events.parser.finish(), started)
             finally:
                 await manager.__aexit__(None, None, None)
 
@@ -238,7 +251,7 @@ class ApiGenerator(Generator):
 
     @property
     def identity(self) -> str:
-        return f"{self.backend}:{self.model}{f'@{self.url}' if self.url else ''}"
+        return f"{self.backend}:{self.model}{f'@{self.origin.url}' if self.origin.url else ''}"
 
     # Shared by the verbs.
 
@@ -251,33 +264,44 @@ class ApiGenerator(Generator):
         *,
         stream: bool,
     ) -> _Call:
-        seconds = self.timeout if timeout is None else timeout
-        retries = self.max_retries if max_retries is None else max_retries
-        if not 0 < seconds < float("inf"):
-            raise ConfigurationError(f"timeout={seconds} must be a positive number of seconds.")
-        if retries < 0:
-            raise ConfigurationError(f"max_retries={retries} must be 0 or more.")
-        request = self.protocol.request(
-            self.model, as_messages(messages), options or GenerationOptions(), stream=stream
+        request = self.protocol.request(self.model, as_messages(messages), as_options(options), stream=stream)
+        return _Call(
+            request,
+            self.timeout if timeout is None else seconds_of(timeout),
+            self.max_retries if max_retries is None else retries_of(max_retries),
         )
-        return _Call(request, seconds, retries, time.perf_counter())
 
-    def _parse(self, body: _Body, headers: Mapping[str, str]) -> Generation:
+    def _parse(self, body: Body, headers: Mapping[str, str]) -> Generation:
         return self.protocol.parse(body.json(headers), self.origin, headers)
 
+    def _events(self, call: _Call, headers: Mapping[str, str]) -> Events:
+        return Events(self.origin, call.timeout, self.protocol.stream_parser(self.origin, headers))
+
     @contextmanager
-    def _boundary(self, timeout: float, *, began: bool = False) -> Iterator[None]:
-        """Foreign exceptions become ours; after streaming began, none is retryable."""
+    def _boundary(self, timeout: float) -> Iterator[None]:
+        """What a library raises while it sends and reads becomes an error of ours."""
         try:
             yield
-        except self._foreign() as error:
-            ours = _popi_cause(error) or self._classify(error, timeout)
-            if began and isinstance(ours, BackendError):
-                ours.retryable = False
-            raise ours from error
-        except BackendError as error:
-            error.retryable = error.retryable and not began
+        except PopiError:
             raise
+        except TimeoutError as error:
+            raise self.origin.timeout(timeout) from error
+        except self._raised() as error:
+            if ours := _popi_cause(error):
+                raise ours from ours.__cause__  # not from `error`, which it caused: that would be a circle
+            shown = None if self.origin.cleaned(str(error)) != str(error) else error
+            raise self._ours(error, timeout) from shown
+
+    def _raised(self) -> tuple[type[Exception], ...]:
+        return (*self._foreign(), OSError, RuntimeError, ValueError)
+
+    def _ours(self, error: Exception, timeout: float) -> PopiError:
+        if isinstance(error, self._foreign()):
+            return self._classify(error, timeout)
+        if isinstance(error, ValueError):  # a host, a header or a text that cannot be encoded
+            return self.origin.unsendable(error)
+        # A RuntimeError says that the client was closed meanwhile.
+        return self.origin.connection(error, retryable=isinstance(error, OSError))
 
     def _sync_client(self) -> AbstractContextManager[Any]:
         return self._clients.use()
@@ -308,73 +332,20 @@ class _Call:
     request: dict[str, Any]
     timeout: float
     max_retries: int
-    started: float
-
-    def timed(self, generation: Generation) -> Generation:
-        return replace(generation, latency=time.perf_counter() - self.started)
 
 
-class _Limits:
-    """A deadline and a size for one body."""
-
-    def __init__(self, origin: Origin, timeout: float) -> None:
-        self.origin = origin
-        self.timeout = timeout
-        self.deadline = time.monotonic() + timeout
-        self.size = 0
-
-    def check(self, chunk: bytes) -> None:
-        self.size += len(chunk)
-        if self.size > MAX_BODY:
-            raise self.origin.invalid(f"more than {MAX_BODY:,} bytes")
-        if time.monotonic() > self.deadline:
-            raise self.origin.timeout(self.timeout)
+def _timed(generation: Generation, started: float) -> Generation:
+    return replace(generation, latency=time.perf_counter() - started)
 
 
-class _Body(_Limits):
-    """A whole body."""
-
-    def __init__(self, origin: Origin, timeout: float) -> None:
-        super().__init__(origin, timeout)
-        self.chunks: list[bytes] = []
-
-    def add(self, chunk: bytes) -> None:
-        self.check(chunk)
-        self.chunks.append(chunk)
-
-    def json(self, headers: Mapping[str, str]) -> Any:
-        try:
-            return json.loads(b"".join(self.chunks))
-        except (ValueError, RecursionError) as error:
-            raise self.origin.invalid(f"not JSON ({error})", request_id=request_id_of(headers)) from error
-
-
-class _Events(_Limits):
-    """A body of server-sent events: the time-out runs from event to event, since a long answer is no failure."""
-
-    def __init__(self, origin: Origin, timeout: float, parser: StreamParser) -> None:
-        super().__init__(origin, timeout)
-        self.parser = parser
-        self.sse = SseParser()
-        self.done = False
-
-    def feed(self, chunk: bytes) -> Iterator[str]:
-        self.check(chunk)
-        for event in self._decode(chunk):
-            self.deadline = time.monotonic() + self.timeout
-            piece = self.parser.feed(event)
-            if piece:
-                yield piece
-
-    def _decode(self, chunk: bytes) -> Iterator[Any]:
-        try:
-            for data in self.sse.feed(chunk):
-                if data.strip() == _DONE:
-                    self.done = True
-                    return
-                yield json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise self.origin.invalid(f"a broken stream ({error})", request_id=self.parser.request_id) from error
+@contextmanager
+def _never_again() -> Iterator[None]:
+    """After a stream began nothing is retried, by nobody: its pieces were given out."""
+    try:
+        yield
+    except BackendError as error:
+        error.retryable = False
+        raise
 
 
 def _popi_cause(error: BaseException) -> PopiError | None:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import ClassVar, Self
 
-from ..messages import Message, Prompt
+from ..messages import Message, Prompt, as_messages
 from ..summary import ESTIMATED, ByteCounter
 from .generation import Generation, GenerationOptions
 from .streams import AsyncGenerationStream, GenerationStream
@@ -73,9 +73,10 @@ class Generator(ABC):
         max_retries: int | None = None,
     ) -> GenerationStream:
         """Answer piece by piece; after the last piece the stream's `result` holds the whole `Generation`."""
+        turns = as_messages(messages)  # a mistake of the caller's is raised by the call, not by the first piece
 
         def pieces() -> Iterator[str | Generation]:
-            result = self.generate(messages, options, timeout=timeout, max_retries=max_retries)
+            result = self.generate(turns, options, timeout=timeout, max_retries=max_retries)
             yield result.text
             yield result
 
@@ -90,9 +91,10 @@ class Generator(ABC):
         max_retries: int | None = None,
     ) -> AsyncGenerationStream:
         """`stream`, with `async for`."""
+        turns = as_messages(messages)
 
         async def pieces() -> AsyncIterator[str | Generation]:
-            result = await self.agenerate(messages, options, timeout=timeout, max_retries=max_retries)
+            result = await self.agenerate(turns, options, timeout=timeout, max_retries=max_retries)
             yield result.text
             yield result
 

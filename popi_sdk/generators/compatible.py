@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from typing import Any, Self
 
 import httpx
 
 from ..errors import ConfigurationError, PopiError
 from ..settings import get_settings
-from .api import MAX_ERROR_BODY, ApiGenerator, AsyncReply, Reply
+from .api import ApiGenerator, AsyncReply, Reply
+from .limits import ErrorBody
 from .protocols import ChatCompletions
-from .spec import BackendSpec
+from .spec import BackendSpec, checked_key
 
 __all__ = ["CompatibleGenerator"]
 
@@ -46,17 +48,13 @@ class CompatibleGenerator(ApiGenerator):
         count_tokens: Callable[[str], int] | None = None,
     ) -> None:
         super().__init__(model, url=url, timeout=timeout, max_retries=max_retries, count_tokens=count_tokens)
-        try:
-            parsed = httpx.URL(url)
-        except httpx.InvalidURL as error:
-            raise ConfigurationError(f"The URL {url!r} is malformed: {error}.") from error
-        if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise ConfigurationError(f"The URL {url!r} must start with http:// or https:// and name a host.")
         self.protocol = ChatCompletions()
         self._endpoint = f"{url.rstrip('/')}/chat/completions"
-        key = api_key or get_settings().compatible_api_key
         self._context: ssl.SSLContext | None = None
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._headers = {}
+        if key := api_key or get_settings().compatible_api_key:
+            self._headers = {"Authorization": f"Bearer {checked_key(key, self.backend)}"}
+            self.origin = replace(self.origin, secrets=(key,))
 
     @classmethod
     def from_spec(cls, spec: BackendSpec, **options: Any) -> Self:
@@ -91,12 +89,12 @@ class CompatibleGenerator(ApiGenerator):
             client.stream("POST", self._endpoint, json=request, timeout=timeout) as response,
         ):
             if not response.is_success:
-                body = b""
-                for chunk in response.iter_bytes():
-                    body += chunk
-                    if len(body) > MAX_ERROR_BODY:
-                        break
-                raise self.origin.status(response.status_code, body.decode("utf-8", "replace"), response.headers)
+                body = ErrorBody(timeout)
+                with suppress(*self._foreign()):
+                    for chunk in response.iter_bytes():
+                        if not body.add(chunk):
+                            break
+                raise self.origin.status(response.status_code, body.text, response.headers)
             yield Reply(response.headers, response.iter_bytes())
 
     @asynccontextmanager
@@ -104,12 +102,12 @@ class CompatibleGenerator(ApiGenerator):
         with self._async_client() as client:
             async with client.stream("POST", self._endpoint, json=request, timeout=timeout) as response:
                 if not response.is_success:
-                    body = b""
-                    async for chunk in response.aiter_bytes():
-                        body += chunk
-                        if len(body) > MAX_ERROR_BODY:
-                            break
-                    raise self.origin.status(response.status_code, body.decode("utf-8", "replace"), response.headers)
+                    body = ErrorBody(timeout)
+                    with suppress(*self._foreign()):
+                        async for chunk in response.aiter_bytes():
+                            if not body.add(chunk):
+                                break
+                    raise self.origin.status(response.status_code, body.text, response.headers)
                 yield AsyncReply(response.headers, response.aiter_bytes())
 
     def _foreign(self) -> tuple[type[Exception], ...]:
@@ -120,6 +118,7 @@ class CompatibleGenerator(ApiGenerator):
             return self.origin.timeout(timeout)
         if isinstance(error, httpx.DecodingError):
             return self.origin.invalid(f"a body that cannot be decoded ({error})")
-        if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
-            return ConfigurationError(f"{self.origin}: {error}", backend=self.backend, model=self.model)
-        return self.origin.connection(error)
+        if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError):
+            return self.origin.unsendable(error)
+        # A StreamError says that the client was closed meanwhile.
+        return self.origin.connection(error, retryable=not isinstance(error, httpx.StreamError))

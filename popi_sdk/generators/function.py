@@ -13,7 +13,7 @@ from ..errors import BackendError, ConfigurationError, PopiError
 from ..messages import Message, Prompt, as_messages
 from .base import Generator
 from .faults import Origin
-from .generation import Generation, GenerationOptions
+from .generation import Generation, GenerationOptions, as_options
 
 __all__ = ["FunctionGenerator"]
 
@@ -23,6 +23,8 @@ Function = Callable[[list[Message], GenerationOptions], Answer | Awaitable[Answe
 
 class FunctionGenerator(Generator):
     """Wraps a callable (messages, options) -> text, sync or async.
+
+    `timeout` and `max_retries` are the function's own affair: it is called once and waited for.
 
     Args:
         function: Gets a list of `{"role", "content"}` and the options; returns a text or a `Generation`.
@@ -44,6 +46,9 @@ class FunctionGenerator(Generator):
         self.model = model or str(getattr(function, "__name__", type(function).__name__))
         self.origin = Origin(self.backend, self.model)
         self._count = count_tokens
+        self._awaits = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+            getattr(function, "__call__", None)  # noqa: B004 - an object whose __call__ is async is called like one
+        )
 
     def generate(
         self,
@@ -56,9 +61,9 @@ class FunctionGenerator(Generator):
         started = time.perf_counter()
         turns = as_messages(messages)
         with self._boundary():
-            answer = self.function(turns, options or GenerationOptions())
+            answer = self.function(turns, as_options(options))
             if inspect.isawaitable(answer):
-                answer = asyncio.run(_await(answer))
+                answer = self._run(answer)
         return self._finish(answer, started)
 
     async def agenerate(
@@ -69,12 +74,12 @@ class FunctionGenerator(Generator):
         timeout: float | None = None,
         max_retries: int | None = None,
     ) -> Generation:
-        if not inspect.iscoroutinefunction(self.function):
+        if not self._awaits:
             return await super().agenerate(messages, options, timeout=timeout, max_retries=max_retries)
         started = time.perf_counter()
         turns = as_messages(messages)
         with self._boundary():
-            answer = await cast(Awaitable[Answer], self.function(turns, options or GenerationOptions()))
+            answer = await cast(Awaitable[Answer], self.function(turns, as_options(options)))
         return self._finish(answer, started)
 
     @property
@@ -83,6 +88,15 @@ class FunctionGenerator(Generator):
 
     def count_tokens(self, text: str) -> int:
         return super().count_tokens(text) if self._count is None else self._count(text)
+
+    def _run(self, answer: Awaitable[Answer]) -> Answer:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(_await(answer))
+        if inspect.iscoroutine(answer):
+            answer.close()
+        raise ConfigurationError(f"{self.origin}: the function is async and a loop is running. Use the async verb.")
 
     @contextmanager
     def _boundary(self) -> Iterator[None]:
@@ -98,10 +112,11 @@ class FunctionGenerator(Generator):
             ) from error
 
     def _finish(self, answer: Any, started: float) -> Generation:
+        text = answer.text if isinstance(answer, Generation) else answer
+        if not isinstance(text, str) or not text.strip():
+            raise self.origin.invalid(f"the function returned {answer!r:.80} instead of a text", status=None)
         if isinstance(answer, Generation):
             return answer
-        if not isinstance(answer, str) or not answer.strip():
-            raise self.origin.invalid(f"the function returned {answer!r:.80} instead of a text", status=None)
         return Generation(text=answer, model=self.model, latency=time.perf_counter() - started)
 
 

@@ -71,9 +71,9 @@ class LlamaCppGenerator(Generator):
         settings = get_settings()
         self._path = None if model is None else resolve_gguf(model, pull_missing=False)
         self.model = "smollm2-135m-instruct" if model is None else Path(model).stem
-        self.context = settings.context if context is None else context
-        self.threads = settings.threads if threads is None else threads
-        self.timeout = settings.timeout if timeout is None else timeout
+        self.context = settings.context if context is None else _whole("context", context)
+        self.threads = settings.threads if threads is None else _whole("threads", threads)
+        self.timeout = seconds_of(settings.timeout if timeout is None else timeout)
         self.origin = Origin(self.backend, self.model)
         self._protocol = ChatCompletions()
         self._lock = threading.Lock()
@@ -152,7 +152,7 @@ class LlamaCppGenerator(Generator):
         self._engine()
 
     def keep_warm(self) -> None:
-        engines.keep(self._acquired()[0])
+        engines.keep(self._hold()[0])
 
     def close(self) -> None:
         if engines.forked:
@@ -163,19 +163,28 @@ class LlamaCppGenerator(Generator):
             engines.release(held[0])
 
     def _engine(self) -> Engine:
-        return self._acquired()[1]
+        return self._hold()[1]
 
-    def _acquired(self) -> tuple[EngineKey, Engine]:
+    def _hold(self) -> tuple[EngineKey, Engine]:
         engines.check_process()
         with self._lock:
-            if self._held is None:
-                self._held = engines.acquire(self._path or resolve_gguf(None), self.context, self.threads)
-            return self._held
+            return self._hold_locked()
+
+    def _hold_for(self, cancelled: threading.Event) -> Engine | None:
+        """The engine, unless the caller is gone: it may have closed the generator behind it."""
+        engines.check_process()
+        with self._lock:
+            return None if cancelled.is_set() else self._hold_locked()[1]
+
+    def _hold_locked(self) -> tuple[EngineKey, Engine]:
+        if self._held is None:
+            self._held = engines.acquire(self._path or resolve_gguf(None), self.context, self.threads)
+        return self._held
 
     def _job(self, messages: Prompt, options: GenerationOptions | None, timeout: float | None, *, pieces: bool) -> _Job:
         """What the caller wants, checked before a thread starts."""
         options = as_options(options)
-        seconds = seconds_of(self.timeout if timeout is None else timeout)
+        seconds = self.timeout if timeout is None else seconds_of(timeout)
         request = self._protocol.request(self.model, as_messages(messages), options, stream=True)
         request |= {"temperature": options.temperature or 0.0, "seed": options.seed or 0}
         return _Job(request, seconds, pieces)
@@ -257,13 +266,19 @@ class LlamaCppGenerator(Generator):
                 put(piece)
             return not cancelled.is_set()
 
-        engine = self._engine()
-        if cancelled.is_set():
+        engine = self._hold_for(cancelled)
+        if engine is None:
             return
         put(None)
         engine.chat(job.request, deliver, timeout=job.timeout)
         if not cancelled.is_set():
             put(replace(parser.finish(), model=self.model, latency=time.perf_counter() - started))
+
+
+def _whole(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
+        raise ConfigurationError(f"{name}={value!r} must be a whole number, 0 or more.")
+    return value
 
 
 def _into(loop: asyncio.AbstractEventLoop, items: asyncio.Queue[_Item]) -> Callable[[_Item], None]:

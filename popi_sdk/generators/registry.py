@@ -10,11 +10,12 @@ The class needs a classmethod `from_spec(spec: BackendSpec, **options)`.
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, PopiError
 from .base import Generator
 from .spec import BackendSpec, parse_backend
 
@@ -52,11 +53,15 @@ def create_generator(backend: str | Generator, **options: Any) -> Generator:
             "Wrap a callable: FunctionGenerator(callable)."
         )
     spec = parse_backend(backend)
+    found = _class_of(spec)
     try:
-        generator = _class_of(spec).from_spec(spec, **options)
+        generator = found.from_spec(spec, **options)
     except TypeError as error:
+        if not _is_about_arguments(error, found):
+            raise
         raise ConfigurationError(f"{spec.name}: {error}.") from error
-    assert isinstance(generator, Generator)
+    if not isinstance(generator, Generator):
+        raise ConfigurationError(f"{spec.name}: from_spec gave {type(generator).__name__} instead of a Generator.")
     return generator
 
 
@@ -85,8 +90,16 @@ def load_plugin(group: str, name: str, base: type) -> Any:
 def _loaded(point: EntryPoint) -> Any:
     try:
         return point.load()
-    except (ImportError, AttributeError) as error:
+    except PopiError:
+        raise  # a missing extra of the plug-in's, with its remedy
+    except Exception as error:
         raise ConfigurationError(f"The plug-in {point.name!r} ({point.value}) cannot be loaded: {error}.") from error
+
+
+def _is_about_arguments(error: TypeError, found: type) -> bool:
+    """Whether a call of the class itself did not fit its signature; another TypeError is a bug and stays one."""
+    called = re.match(r"([\w.<>]+)\.(__init__|from_spec)\(\) (got|missing|takes) ", str(error))
+    return called is not None and called[1] in {parent.__qualname__ for parent in found.__mro__}
 
 
 def _class_of(spec: BackendSpec) -> Any:

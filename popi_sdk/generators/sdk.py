@@ -5,18 +5,22 @@ The SDK signs, sends and pools; the body is read by `api.py`. A ready client of 
 
 from __future__ import annotations
 
+import inspect
 import os
 import ssl
+import sys
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import httpx2
 
 from ..errors import ConfigurationError, PopiError
 from .api import ApiGenerator, AsyncReply, Reply
-from .spec import BackendSpec, is_loopback
+from .limits import ErrorBody
+from .spec import BackendSpec, checked_key, is_loopback, shown_url
 
 __all__ = ["SdkGenerator"]
 
@@ -28,8 +32,10 @@ class SdkGenerator(ApiGenerator):
         model: The model's name.
         url: Base URL of a server other than the provider's; None for the SDK's own default and its environment.
         api_key: None for the SDK's environment variable. No key is demanded for a server on loopback.
-        client: A ready client of the SDK (stays yours to close), for proxies, Azure, Bedrock and the like.
-        async_client: A ready asynchronous client, for the asynchronous verbs.
+        client: A ready client of the SDK (stays yours to close), for proxies, Azure and the like. Its redirects and
+            how much of an error's body it reads are its own.
+        async_client: A ready asynchronous client, for the asynchronous verbs. With one of the two, the environment's
+            key and URL are left alone: the other kind of verb needs the other client, or `api_key`.
         timeout: See `ApiGenerator`.
         max_retries: See `ApiGenerator`.
         count_tokens: See `ApiGenerator`.
@@ -53,20 +59,28 @@ class SdkGenerator(ApiGenerator):
         max_retries: int | None = None,
         count_tokens: Callable[[str], int] | None = None,
     ) -> None:
-        url = url or os.environ.get(self.url_variable) or None
+        given = client if client is not None else async_client
+        if given is None:
+            url = url or os.environ.get(self.url_variable) or None
+            api_key = api_key or os.environ.get(self.key_variable)
         super().__init__(model, url=url, timeout=timeout, max_retries=max_retries, count_tokens=count_tokens)
-        self._ready = None if client is None else client.with_options(max_retries=0)
-        self._async_ready = None if async_client is None else async_client.with_options(max_retries=0)
-        key = api_key or os.environ.get(self.key_variable)
-        if not key and is_loopback(self.url):
-            key = "not-needed-on-loopback"
-        if not key and client is None and async_client is None:
+        self._ready = self._adopted(client, "client", asynchronous=False)
+        self._async_ready = self._adopted(async_client, "async_client", asynchronous=True)
+        if not api_key and is_loopback(self.url):
+            api_key = "not-needed-on-loopback"
+        if not api_key and given is None:
             raise ConfigurationError(
                 f"{self.backend} needs an API key. Set {self.key_variable}, or pass api_key=.",
                 backend=self.backend,
                 model=model,
             )
-        self._key = key
+        self._key = checked_key(api_key, self.backend) if api_key else None
+        keys = (self._key, *(getattr(ready, "api_key", None) for ready in (client, async_client)))
+        self.origin = replace(
+            self.origin,
+            url=self.url or (None if given is None else shown_url(str(given.base_url))),
+            secrets=tuple(key for key in keys if isinstance(key, str) and key),
+        )
         self._context: ssl.SSLContext | None = None
 
     @classmethod
@@ -93,7 +107,46 @@ class SdkGenerator(ApiGenerator):
         As `extra_body` it replaces what the SDK would build, unchanged: the SDK spares itself the walk through every
         message, and takes what its signature does not have (anthropic >= 1 has no temperature).
         """
-        return {"model": self.model, "messages": [], "extra_body": request}
+        # Some ready clients choose their URL by these two.
+        named: dict[str, Any] = {name: request[name] for name in ("model", "stream") if name in request}
+        rest = {name: value for name, value in request.items() if name not in named}
+        return {"messages": [], **named, "extra_body": rest}
+
+    def _adopted(self, client: Any, argument: str, *, asynchronous: bool) -> Any:
+        """A ready client, set not to retry: that is done here."""
+        if client is None:
+            return None
+        close = getattr(client, "close", None)
+        if not hasattr(client, "with_options") or inspect.iscoroutinefunction(close) is not asynchronous:
+            kind = "an asynchronous" if asynchronous else "a synchronous"
+            raise ConfigurationError(
+                f"{self.backend}: {argument}= wants {kind} client of the SDK, not {type(client).__name__}."
+            )
+        return client.with_options(max_retries=0)
+
+    def _http_options(self, hook: Any) -> dict[str, Any]:
+        """Of an HTTP client of our own: a redirect is an error, it would carry the key and the prompt elsewhere."""
+        return {"verify": self._tls(), "follow_redirects": False, "event_hooks": {"response": [hook]}}
+
+    def _refuse(self, response: httpx2.Response) -> None:
+        """A hook that raises for a status of no success: the SDK would read a body to its end, were it endless."""
+        if not response.is_success:
+            body = ErrorBody(_seconds(response, self.timeout))
+            with suppress(*self._foreign()):
+                for chunk in response.iter_bytes():
+                    if not body.add(chunk):
+                        break
+            raise self.origin.status(response.status_code, body.text, response.headers)
+
+    async def _arefuse(self, response: httpx2.Response) -> None:
+        """`_refuse`, asynchronous."""
+        if not response.is_success:
+            body = ErrorBody(_seconds(response, self.timeout))
+            with suppress(*self._foreign()):
+                async for chunk in response.aiter_bytes():
+                    if not body.add(chunk):
+                        break
+            raise self.origin.status(response.status_code, body.text, response.headers)
 
     def _tls(self) -> ssl.SSLContext:
         """One for all clients: loading the certificates takes longer than a request on loopback."""
@@ -132,17 +185,42 @@ class SdkGenerator(ApiGenerator):
             async with create(**self._arguments(request), timeout=timeout) as response:
                 yield AsyncReply(response.headers, response.iter_bytes())
 
+    @property
+    @abstractmethod
+    def _sdk_error(self) -> type[Exception]:
+        """The root of what the SDK raises."""
+
     def _foreign(self) -> tuple[type[Exception], ...]:
-        return (self._sdk.APIError, httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL)
+        roots = [(library.HTTPError, library.StreamError, library.InvalidURL) for library in _http_libraries()]
+        return (self._sdk_error, TypeError, *(root for group in roots for root in group))
 
     def _classify(self, error: Exception, timeout: float) -> PopiError:
+        libraries = _http_libraries()
         if isinstance(error, self._sdk.APIStatusError):
             return self.origin.status(error.status_code, error.response.text, error.response.headers)
-        if isinstance(error, self._sdk.APITimeoutError | httpx2.TimeoutException):
+        if isinstance(error, (self._sdk.APITimeoutError, *(library.TimeoutException for library in libraries))):
             return self.origin.timeout(timeout)
-        if isinstance(error, httpx2.DecodingError):
+        if isinstance(error, tuple(library.DecodingError for library in libraries)):
             return self.origin.invalid(f"a body that cannot be decoded ({error})")
-        return self.origin.connection(_root(error))
+        root = _root(error)
+        refusals = [
+            (library.InvalidURL, library.UnsupportedProtocol, library.LocalProtocolError) for library in libraries
+        ]
+        no_key = isinstance(error, self._sdk_error) and not isinstance(error, self._sdk.APIError)
+        if no_key or isinstance(root, (ValueError, TypeError, *(refusal for group in refusals for refusal in group))):
+            return self.origin.unsendable(root)
+        # A RuntimeError says that the client was closed meanwhile.
+        return self.origin.connection(root, retryable=not isinstance(root, RuntimeError))
+
+
+def _http_libraries() -> list[Any]:
+    """What the SDKs are built on; a ready client may have been given an httpx client, as before their new major."""
+    return [httpx2, *([sys.modules["httpx"]] if "httpx" in sys.modules else [])]
+
+
+def _seconds(response: httpx2.Response, default: float) -> float:
+    """The time-out that a request was sent with."""
+    return float(response.request.extensions.get("timeout", {}).get("read") or default)
 
 
 def _root(error: BaseException) -> Exception:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ..signals import Profile, Signal, Survey
-from .cues import Axis
 from .evidence import Comparison, Reading, Vote
 from .features import Features
+from .phrases import Axis
 
 __all__ = ["Preference", "TypicalLength", "decide", "typical_length"]
 
@@ -29,12 +29,21 @@ _REPEATED = 0.1  # of what the user said in words must speak of the axis
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """A decided axis: its direction (-1 or 1), how much evidence there is, and the signals behind it."""
+    """A decided axis.
+
+    Attributes:
+        axis: The axis.
+        direction: -1 or 1, see `Axis`.
+        strength: How much evidence there is, all in all.
+        signals: The signals that support it.
+        comparisons: The comparisons that support it; none where it rests on words alone.
+    """
 
     axis: Axis
     direction: int
     strength: float
     signals: tuple[Signal, ...]
+    comparisons: tuple[Comparison, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +55,14 @@ class TypicalLength:
     steady: bool
 
 
-# Differences of degree, which texts of different content show by chance: among many comparisons two or three say
-# nothing.
+# Differences of degree, which texts of different content show by chance: among many, two or three say nothing.
 _GRADED = frozenset({Axis.LEVEL, Axis.WARMTH, Axis.HEDGES, Axis.ASKS})
 
 # What a preferred text must mostly have before it is asked for, and mostly lack before it is asked to be left out.
 _PRESENT: Mapping[Axis, Callable[[Features], bool]] = MappingProxyType(
     {
         Axis.LISTS: lambda text: text.items > 0,
-        Axis.EXAMPLES: lambda text: text.examples + text.code > 0,
+        Axis.EXAMPLES: lambda text: text.examples > 0,
         Axis.EMOJI: lambda text: text.emoji > 0,
         Axis.HEADINGS: lambda text: text.headings + text.bold > 0,
         Axis.TABLES: lambda text: text.tables > 0,
@@ -82,7 +90,7 @@ def _coverage(reading: Reading) -> float:
     """
     differences = len({(vote.group, vote.axis) for vote in reading.votes if vote.group >= 0})
     groups = len({comparison.group for comparison in reading.comparisons})
-    return min(_MOST_COVERAGE, 0.2 * differences / max(groups, 1))
+    return min(_MOST_COVERAGE, 0.15 * differences / max(groups, 1))
 
 
 def _decide(axis: Axis, votes: Sequence[Vote], reading: Reading, coverage: float) -> Preference | None:
@@ -98,15 +106,22 @@ def _decide(axis: Axis, votes: Sequence[Vote], reading: Reading, coverage: float
     ):
         return None
     signals = {id(signal): signal for vote in supporters for signal in vote.signals}
-    return Preference(axis, direction, abs(balance), tuple(signals.values()))
+    groups = {vote.group for vote in supporters}
+    texts = tuple(comparison for comparison in reading.comparisons if comparison.group in groups)
+    return Preference(axis, direction, abs(balance), tuple(signals.values()), texts)
 
 
 def _agree(strengths: Sequence[float]) -> bool:
     """Four to one, or a majority that is too large for chance."""
     balance, total = math.fsum(strengths), math.fsum(abs(size) for size in strengths)
     return balance >= _AGREEMENT * total or (
-        balance >= _MAJORITY * total and balance >= _PLAIN_SURPRISE * math.hypot(*strengths)
+        balance >= _MAJORITY * total and balance >= _PLAIN_SURPRISE * _spread(strengths)
     )
+
+
+def _spread(strengths: Sequence[float]) -> float:
+    """The standard deviation of the balance, if each vote were a coin tossed; its sum is exact, so in any order."""
+    return math.sqrt(math.fsum(size * size for size in strengths))
 
 
 def _is_said(supporters: Sequence[Vote], spoken: int) -> bool:
@@ -131,7 +146,7 @@ def _is_measured(
     if supporting < 2 or balance < max(_LEAST, _EFFECT * len(strengths)) or len(strengths) < coverage * groups:
         return False
     tested = len(strengths) >= 4 or (groups >= 8 and axis in _GRADED)
-    return not tested or balance >= _SURPRISE * math.hypot(*strengths)
+    return not tested or balance >= _SURPRISE * _spread(strengths)
 
 
 def _is_usual(axis: Axis, direction: int, comparisons: Sequence[Comparison]) -> bool:
@@ -142,8 +157,10 @@ def _is_usual(axis: Axis, direction: int, comparisons: Sequence[Comparison]) -> 
     if has is not None:
         share = sum(has(comparison.better) for comparison in comparisons) / len(comparisons)
         return share >= 0.5 if direction > 0 else share <= 0.34
-    words = [statistics.median(getattr(one, side).words for one in comparisons) for side in ("better", "worse")]
-    return bool(max(words) >= max(25, 1.3 * min(words)) or max(words) >= 2 * min(words))
+    better = statistics.median(comparison.better.words for comparison in comparisons)
+    worse = statistics.median(comparison.worse.words for comparison in comparisons)
+    short, long = min(better, worse), max(better, worse)
+    return long >= max(25, 1.3 * short) or long >= 2 * short
 
 
 def typical_length(comparisons: Sequence[Comparison]) -> TypicalLength | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,29 +11,36 @@ from functools import cache
 from typing import NamedTuple, TypeVar
 
 from ..signals import Dialogue, Edit, PreferencePair, Profile, Rating, Signal, Statement, Survey, Writing
-from .cues import Axis, read_answer, read_cues
+from .contrast import contrast, scaled
+from .cues import read_answer, read_cues
 from .features import READ, Features, measure
+from .phrases import Axis
 
-__all__ = ["Comparison", "Reading", "Vote", "contrast", "is_opinion", "read"]
+__all__ = ["Comparison", "Reading", "Vote", "is_opinion", "read"]
 
 _SignalT = TypeVar("_SignalT", PreferencePair, Rating, Edit, Dialogue, Writing, Profile, Survey, Statement)
 
-_MOST_OF_A_KIND = 1_000  # signals of one kind that are read, the newest; more would only repeat them
-_MOST_CHARACTERS = 2_000_000  # and of all their texts together, which bounds the time at some seconds
-_STYLE_WORDS, _VOTE_STYLE_WORDS = (
-    25,
-    60,
-)  # a rated text, or one voted on, below this is an opinion, not a piece of style
+_MOST_OF_A_KIND = 300  # signals of one kind that are read, the newest; more would only repeat them
+_MOST_CHARACTERS = 1_500_000  # and of all their texts together, which bounds the time at some seconds
+_MOST_TURNS = 2_000  # of the user in all dialogues together, the newest of each
+_OWN_READ = 2_000  # characters of what the user wrote
 
-_PLAIN = 0.4  # a difference of this size is seen
-
-_VISIBLE = frozenset({Axis.LISTS, Axis.EMOJI, Axis.WARMTH, Axis.HEADINGS, Axis.TABLES, Axis.CODE, Axis.ASKS})
-_AMBIGUOUS = frozenset({Axis.EXAMPLES, Axis.SOURCES, Axis.HEDGES})
-_COSTS_WORDS = (Axis.LISTS, Axis.EXAMPLES, Axis.FORMALITY, Axis.LEVEL, Axis.ORDER)
+# A rated text with fewer words, or one voted on, is an opinion and not a piece of style.
+_STYLE_WORDS, _VOTE_STYLE_WORDS = 25, 60
 
 # How much evidence counts. A pair is 1; what the user asked for in words says why, so it counts more.
 _PAIR, _RATED_ALIKE, _RATED_APART, _OWN_STYLE = 1.0, 0.8, 0.5, 0.5
 _REASON, _FOLLOW_UP, _FIRST_REQUEST, _SURVEY = 2.0, 1.5, 0.7, 2.5
+_PLAIN = 0.4  # a difference of this size is seen
+
+# Reasons: what is visible must be there to be praised, and "no example" may praise the one text or blame the other.
+_VISIBLE = frozenset({Axis.LISTS, Axis.EMOJI, Axis.WARMTH, Axis.HEADINGS, Axis.TABLES, Axis.CODE, Axis.ASKS})
+_AMBIGUOUS = frozenset({Axis.EXAMPLES, Axis.SOURCES, Axis.HEDGES})
+
+# Dialogues: requests about code, tables or facts are mostly about the task, and so are long messages and questions.
+_TASK = frozenset({Axis.HEADINGS, Axis.TABLES, Axis.CODE, Axis.ASKS, Axis.SOURCES, Axis.HUMOUR, Axis.HEDGES})
+_QUESTION = re.compile(r"\s*(?:how|what|why|when|who|where|which|is|are|does|do|did|was|were|has|have)\b")
+_REQUEST = 200  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,8 @@ def read(signals: Sequence[Signal]) -> Reading:
     comparisons = _compare_texts(known, limit)
     attributes = _attributes(known)
     votes = [vote for comparison in comparisons for vote in _comparison_votes(comparison)]
-    votes += (vote for signal in known for vote in _own_votes(signal))
+    turns = max(4, _MOST_TURNS // max(1, sum(isinstance(signal, Dialogue) for signal in known)))
+    votes += (vote for signal in known for vote in _own_votes(signal, turns))
     for name, (value, signal) in attributes.items():
         votes += _said(read_answer(name, str(value)), _SURVEY, signal)
     shortened = sum(any(len(text) > limit for text in _texts(signal)) for signal in known)
@@ -198,14 +206,10 @@ def _compare_texts(signals: Iterable[Signal], limit: int) -> list[Comparison]:
 
 
 def _groups(pairs: Sequence[_Pair]) -> list[int]:
-    """A number for each pair: the same where one text, rejected or else chosen again and again, makes them alike."""
+    """A number for each pair: the same where one text is rejected, or else chosen, again and again."""
     better, worse = Counter(pair.better for pair in pairs), Counter(pair.worse for pair in pairs)
-    number: dict[tuple[bool, str], int] = {}
-    keys = (
-        (again, pair.worse if again else pair.better)
-        for pair in pairs
-        for again in [worse[pair.worse] >= better[pair.better]]
-    )
+    keys = [("-", pair.worse) if worse[pair.worse] >= better[pair.better] else ("+", pair.better) for pair in pairs]
+    number: dict[tuple[str, str], int] = {}
     return [number.setdefault(key, len(number)) for key in keys]
 
 
@@ -238,101 +242,6 @@ def _match(ratings: Iterable[Rating], rest: list[Rating], weight: float) -> Iter
     rest.extend(left)
 
 
-def contrast(better: Features, worse: Features) -> dict[Axis, float]:
-    """What one text has that the other has not.
-
-    Longer texts have more of everything, so what the longer one has more of counts less; and where a casual tone
-    explains the shorter words, or the other way round, the weaker of the two counts less.
-
-    Returns:
-        For each axis that differs visibly the direction and size of the difference, from -1 to 1.
-    """
-    longer = _log_ratio(better, worse)
-    found = {Axis.LENGTH: _length(better, worse, longer)}
-    present = {
-        Axis.LISTS: _more(better.items, worse.items, 2),
-        Axis.EXAMPLES: _more(better.examples + better.code, worse.examples + worse.code, 1),
-        Axis.EMOJI: _more(better.emoji, worse.emoji, 1),
-        Axis.HEADINGS: _more(better.headings + better.bold // 2, worse.headings + worse.bold // 2, 1),
-        Axis.TABLES: _more(better.tables, worse.tables, 1),
-        Axis.CODE: _more(better.code, worse.code, 1),
-        Axis.ASKS: float(better.asks) - float(worse.asks),
-        Axis.HEDGES: float(better.hedged) - float(worse.hedged),
-    }
-    for axis, size in present.items():
-        found[axis] = size * (_discount(longer) if size * longer > 0 and axis is not Axis.EMOJI else 1.0)
-    found[Axis.FORMALITY] = _scaled(better.formality - worse.formality, 0.06, 0.15)
-    found[Axis.WARMTH] = _scaled(better.warmth - worse.warmth, 0.3, 0.8)
-    found[Axis.ORDER] = _order(better, worse)
-    if better.level is not None and worse.level is not None:
-        found[Axis.LEVEL] = _scaled(better.level - worse.level, 0.1, 0.22) * _trust(better, worse)
-    if abs(longer) < 2 and any(abs(found.get(axis, 0.0)) >= 0.7 for axis in _COSTS_WORDS):
-        found[Axis.LENGTH] *= 0.4 if abs(longer) < 1 else 0.7  # another style explains that it is somewhat longer
-    _explain_away(found, Axis.FORMALITY, Axis.LEVEL)
-    _explain_away(found, Axis.FORMALITY, Axis.WARMTH, sign=-1)
-    return {axis: size for axis, size in found.items() if abs(size) >= 0.15}
-
-
-def _log_ratio(better: Features, worse: Features) -> float:
-    return math.log2((better.words + 1) / (worse.words + 1))
-
-
-def _length(better: Features, worse: Features, longer: float) -> float:
-    """A quarter more is noticed; twice as long, and by a sentence, is plain."""
-    if abs(longer) < 0.32:
-        return 0.0
-    return math.copysign(min(1.0, abs(longer)) * min(1.0, max(0.0, abs(better.words - worse.words) - 5) / 10), longer)
-
-
-def _more(better: int, worse: int, least: int) -> float:
-    """Presence against absence counts in full, much against little by half."""
-    if (better >= least) != (worse >= least):
-        return 1.0 if better > worse else -1.0
-    if max(better, worse) >= 3 * max(min(better, worse), least):
-        return 0.5 if better > worse else -0.5
-    return 0.0
-
-
-def _discount(longer: float) -> float:
-    return 1.0 / (1.0 + max(0.0, abs(longer) - 0.5))
-
-
-def _scaled(difference: float, least: float, full: float) -> float:
-    return 0.0 if abs(difference) < least else max(-1.0, min(1.0, difference / full))
-
-
-def _trust(better: Features, worse: Features) -> float:
-    """Rates of a few words jump."""
-    return min(1.0, min(better.words, worse.words) / 16)
-
-
-def _order(better: Features, worse: Features) -> float:
-    """The same answer at the other end of the text is the plainest sign; filler counts only against itself."""
-    moved_up, moved_down = _shared(better.opening, worse.closing), _shared(better.closing, worse.opening)
-    stayed = max(_shared(better.opening, worse.opening), _shared(better.closing, worse.closing))
-    if max(moved_up, moved_down) >= 0.4 and abs(moved_up - moved_down) > 0.2 and max(moved_up, moved_down) > stayed:
-        return 1.0 if moved_up > moved_down else -1.0
-    if worse.preamble and not better.preamble:
-        return 0.7
-    if better.order == -worse.order:
-        return 0.8 * better.order
-    # A conclusion at the end is plain to see; that a text opens with its answer is half guessed.
-    return (0.45 if -1 in (better.order, worse.order) else 0.25) * (better.order - worse.order)
-
-
-def _shared(left: frozenset[str], right: frozenset[str]) -> float:
-    """The overlap of two sentences, of the shorter one's words; too few words share by chance."""
-    smaller = min(len(left), len(right))
-    return len(left & right) / smaller if smaller >= 2 else 0.0
-
-
-def _explain_away(found: dict[Axis, float], one: Axis, other: Axis, sign: int = 1) -> None:
-    first, second = found.get(one, 0.0), found.get(other, 0.0)
-    if first * second * sign > 0:
-        weaker = one if abs(first) < abs(second) else other
-        found[weaker] *= 0.4
-
-
 def _comparison_votes(comparison: Comparison) -> Iterator[Vote]:
     sizes = contrast(comparison.better, comparison.worse)
     plain = {axis for axis, size in sizes.items() if abs(size) >= _PLAIN}
@@ -357,24 +266,33 @@ def _reason_votes(comparison: Comparison, sizes: dict[Axis, float]) -> Iterator[
             yield Vote(axis, sign * _REASON, True, (signal,))
 
 
-def _own_votes(signal: Signal) -> Iterator[Vote]:
+def _own_votes(signal: Signal, turns: int) -> Iterator[Vote]:
     if isinstance(signal, Dialogue):
-        yield from _dialogue_votes(signal)
+        yield from _dialogue_votes(signal, turns)
     elif isinstance(signal, Writing):
         yield from _style_votes(signal.text, signal)
     elif isinstance(signal, Survey):
         yield from _said(read_answer(signal.question, signal.answer), _SURVEY, signal)
 
 
-def _dialogue_votes(signal: Dialogue) -> Iterator[Vote]:
+def _dialogue_votes(signal: Dialogue, turns: int) -> Iterator[Vote]:
     """A request after an answer is a correction; in the first message it may be about the task."""
-    answered, own = False, []
+    answered, own = False, deque[tuple[str, float]](maxlen=turns)
     for message in signal.messages:
         if message.role == "user":
-            own.append(message.content[:READ])
-            yield from _said(read_cues(message.content), _FOLLOW_UP if answered else _FIRST_REQUEST, signal)
+            own.append((message.content, _FOLLOW_UP if answered else _FIRST_REQUEST))
         answered = answered or message.role == "assistant"
-    yield from _style_votes("\n".join(own), signal)
+    for text, weight in own:
+        yield from _requests(text, weight, signal)
+    yield from _style_votes("\n".join(text[:_OWN_READ] for text, _ in own), signal)
+
+
+def _requests(text: str, weight: float, signal: Signal) -> Iterator[Vote]:
+    """A long message, or a question, or one about code and facts, may well be about the task: that counts less."""
+    about_task = len(text) > _REQUEST or _QUESTION.match(text.lower())
+    for axis, sign in read_cues(text).items():
+        likely = not about_task and axis not in _TASK
+        yield from _said({axis: sign}, weight if likely else min(weight, _FIRST_REQUEST), signal)
 
 
 def _said(cues: dict[Axis, int], weight: float, signal: Signal) -> Iterator[Vote]:
@@ -385,10 +303,10 @@ def _said(cues: dict[Axis, int], weight: float, signal: Signal) -> Iterator[Vote
 
 def _style_votes(text: str, signal: Signal) -> Iterator[Vote]:
     """How the user writes: weak evidence for the register of what they like to read, none for its length."""
-    own = measure(text, read=2_000)
-    sizes = {Axis.FORMALITY: _scaled(own.formality, 0.05, 0.1), Axis.EMOJI: 1.0 if own.emoji else 0.0}
+    own = measure(text, read=_OWN_READ)
+    sizes = {Axis.FORMALITY: scaled(own.formality, 0.05, 0.1), Axis.EMOJI: 1.0 if own.emoji else 0.0}
     if own.level is not None and own.words >= 30:
-        sizes[Axis.LEVEL] = _scaled(own.level - 0.18, 0.1, 0.14)
+        sizes[Axis.LEVEL] = max(0.0, scaled(own.level - 0.18, 0.1, 0.14))  # everyday words in a mail say nothing
     for axis, size in sizes.items():
         if size:
             yield Vote(axis, _OWN_STYLE * size, False, (signal,))

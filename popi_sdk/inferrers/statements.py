@@ -9,9 +9,10 @@ from itertools import islice
 
 from ..signals import PreferencePair, Rating, Signal, Statement, Survey
 from ..summary import SummaryStatement, split_sentences
-from .cues import Axis, read_answer, read_cues
-from .decision import decide, typical_length
+from .cues import read_answer, read_cues
+from .decision import decide
 from .evidence import Comparison, Reading, is_opinion, read
+from .phrases import Axis
 from .wording import NOTHING, quote, shorten, verbatim, word
 
 __all__ = ["read_statements", "statements_of"]
@@ -19,12 +20,14 @@ __all__ = ["read_statements", "statements_of"]
 _STATEMENT, _QUOTE, _ANSWER = 200, 90, 60  # characters
 _MOST_STATEMENTS, _MOST_QUOTES = 30, 20  # far more than any budget holds
 
+_FACT = re.compile(r"(?:i am|i'm|i work|i live|i have|i was|my)\b")
+_WISH = re.compile(r"\b(?:use|please|prefer\w*|like|want|need|love|hate|keep|avoid|no|not|don't|answers?|tired|fan)\b")
 _VERBS = (("Rates low", "Rates high"), ("Disagrees with", "Agrees with"))
 
 # A wish with a condition contradicts no other: "long for code", "short in chat".
 _SCOPE = re.compile(
-    r"\b(?:when|whenever|if|unless|except|only|for (?!me\b|example|instance)|at work|about|"
-    r"in (?:chat|mails?|emails?|code))\b"
+    r"\b(?:when|whenever|if|unless|except|only|at work|for (?!me\b|example|instance)|about (?!\d)|"
+    r"in (?:chat|e?mail|code))"
 )
 
 
@@ -72,7 +75,7 @@ def _own_words(reading: Reading) -> list[_Told]:
     for signal in reading.of(Statement):
         kept, axes = [], {}
         for sentence in split_sentences(verbatim(signal.text, _STATEMENT)):
-            cues = read_cues(sentence)
+            cues = {} if _is_fact(sentence) else read_cues(sentence)
             scoped = _SCOPE.search(sentence.lower())
             if not scoped and any(sign and wished.get(axis) == -sign for axis, sign in cues.items()):
                 continue
@@ -82,23 +85,35 @@ def _own_words(reading: Reading) -> list[_Told]:
         if text and text.casefold() not in seen and len(told) < _MOST_STATEMENTS:
             seen.add(text.casefold())
             told.append(_Told(text, [signal], axes))
-            wished = {**axes, **wished}
+            wished = {**{axis: sign for axis, sign in axes.items() if sign}, **wished}
     return told
+
+
+def _is_fact(sentence: str) -> bool:
+    """Whether a sentence says who the user is and not what they want."""
+    lower = sentence.lower()
+    return bool(_FACT.match(lower)) and not _WISH.search(lower)
 
 
 def _style(reading: Reading, told: Sequence[_Told]) -> Iterator[_Told]:
     """Decided axes that the user did not speak of; where words and measure agree, the measure supports the words."""
-    said = {axis: one for one in reversed(told) for axis in one.axes}
+    said: dict[Axis, _Told] = {}
+    for one in reversed(told):  # the newest last, so it stays; one with a condition does not hide one without
+        said.update({axis: one for axis, sign in one.axes.items() if sign or axis not in said})
     for preference in decide(reading):
-        length = typical_length([one for one in reading.comparisons if preference.axis is Axis.LENGTH])
-        text = word(preference, length)
+        text = word(preference)
         statement = said.get(preference.axis)
-        if statement is None:
-            yield _Told(text, list(preference.signals))
-        elif statement.axes[preference.axis] == preference.direction:
+        wish = statement.axes[preference.axis] if statement else 0
+        if statement and wish == preference.direction:
             statement.signals.extend(preference.signals)
-            if any(char.isdigit() for char in text) and not any(char.isdigit() for char in statement.text):
+            if _names_figure(text) and not _names_figure(statement.text):
                 yield _Told(text, list(preference.signals))
+        elif wish == 0:
+            yield _Told(text, list(preference.signals))
+
+
+def _names_figure(text: str) -> bool:
+    return any(char.isdigit() for char in text)
 
 
 def _profile(reading: Reading) -> Iterator[_Told]:
@@ -132,7 +147,7 @@ def _opinions(reading: Reading) -> Iterator[_Told]:
 
 
 def _contents(comparisons: Sequence[Comparison]) -> Iterator[_Told]:
-    """Short answers to one and the same prompt, not told apart by style: it is their content that was chosen."""
+    """Short answers to one and the same prompt: it is their content that was chosen, so it is shown."""
     pairs = [signal for one in comparisons for signal in one.signals if isinstance(signal, PreferencePair)]
     if len({pair.prompt for pair in pairs}) != 1 or len(pairs) < 2:
         return

@@ -8,9 +8,8 @@ from types import MappingProxyType
 
 from ..signals import sanitise
 from ..summary import split_sentences
-from .cues import Axis
-from .decision import Preference, TypicalLength
-from .features import flat
+from .decision import Preference, TypicalLength, typical_length
+from .phrases import Axis
 
 __all__ = ["NOTHING", "quote", "shorten", "verbatim", "word"]
 
@@ -40,8 +39,9 @@ _ENDS = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f", "\u061f", "\u06d
 _CJK_END = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]$")
 
 
-def word(preference: Preference, length: TypicalLength | None) -> str:
-    """The sentence that asks for a preference; `length` is that of the texts behind it, if there are any."""
+def word(preference: Preference) -> str:
+    """The sentence that asks for a preference; a length is named where texts show one."""
+    length = typical_length(preference.comparisons)
     if preference.axis is Axis.LENGTH and length is not None:
         return _short(length) if preference.direction < 0 else _long(length)
     return _WORDING[preference.axis][preference.direction > 0]
@@ -94,7 +94,7 @@ def shorten(text: str, limit: int) -> str:
 
 
 def _line(text: str, limit: int) -> str:
-    return " ".join(flat(sanitise(text[:limit])).split())
+    return " ".join(sanitise(text[:limit]).split())
 
 
 def _cut(line: str, limit: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Sized
-from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..inferrers import evidence_digest
@@ -14,6 +13,7 @@ from ..summary import PreferenceSummary
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from concurrent.futures import Future
 
 __all__ = ["SummaryCache", "aread_evidence", "read_evidence"]
 
@@ -62,6 +62,8 @@ class SummaryCache:
         self, key: str, infer: Callable[[], PreferenceSummary], *, terms: tuple[Hashable, ...] = ()
     ) -> PreferenceSummary:
         """The summary of a key, inferred if it is not known."""
+        from concurrent.futures import CancelledError
+
         while True:
             known, flight = self._claim(key, terms, None)
             if known is not None:
@@ -98,6 +100,8 @@ class SummaryCache:
         self, key: str, terms: tuple[Hashable, ...], loop: AbstractEventLoop | None
     ) -> tuple[PreferenceSummary | None, _Flight | None]:
         """(known, None), (None, someone else's flight), or (None, None): the caller has to infer it."""
+        from concurrent.futures import Future
+
         with self._lock:
             if known := self._known.get(key):
                 self._known.move_to_end(key)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from ..messages import Message, Prompt, as_messages
@@ -101,6 +100,8 @@ def _template(name: str) -> jinja2.Template:
 
 
 def _source(name: str) -> str:
+    from importlib.resources import files
+
     return (files("popi_sdk.prompts") / "templates" / f"{name}.jinja").read_text(encoding="utf-8")
 
 

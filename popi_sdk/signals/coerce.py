@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ..errors import SignalError
 from ..messages import text_of
@@ -168,7 +168,7 @@ def _readline(file: IO[str] | IO[bytes], number: int, *, whole: bool = False) ->
 
 def _json(text: str, number: int) -> Any:
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return json.loads(text.rstrip(), parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         number, reason = number + error.lineno - 1, f", column {error.colno}: {error.msg}"
         cause: Exception = error
@@ -201,7 +201,7 @@ def _one(item: Any, where: str, *, line: int | None = None, index: int | None = 
 
 @cache
 def _adapter() -> TypeAdapter[Signal]:
-    return TypeAdapter(Signal)
+    return TypeAdapter(Signal, config=ConfigDict(hide_input_in_errors=True))
 
 
 def _as_dict(item: Any, where: str, line: int | None, index: int | None) -> dict[str, Any]:

@@ -49,7 +49,9 @@ _RANGE = re.compile(rf"\s*({_NUMBER})\s*(?:\.\.|-|\u2013|/|to)\s*({_NUMBER})\s*"
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True, defer_build=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True, defer_build=True
+    )
 
 
 class _FrozenDict(dict[str, Any]):
@@ -173,7 +175,7 @@ def _finite(value: Any) -> float | None:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) else None
+    return number + 0.0 if math.isfinite(number) else None  # no negative zero: one score, one id
 
 
 class Edit(_BaseSignal):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Self
 
-import xllamacpp
-
 from popi_sdk.generators import Generator, create_generator
+from popi_sdk.models.engine import load_library
 
 
 class LlamaServer:
@@ -17,6 +16,7 @@ class LlamaServer:
     backends = ("openai", "anthropic", "compatible")
 
     def __init__(self, gguf: Path, context: int = 2048) -> None:
+        xllamacpp = load_library()
         params = xllamacpp.CommonParams()
         params.model.path = str(gguf)
         params.n_ctx = context

@@ -14,7 +14,10 @@ __all__ = ["Protocol", "StreamParser", "finished"]
 
 
 class StreamParser(ABC):
-    """Takes the events of one stream in and gives pieces of text out; `ended` after the last, if the protocol has one."""
+    """Takes the events of one stream in and gives pieces of text out.
+
+    `ended` is true after an event that says it is the last, if the protocol has one.
+    """
 
     def __init__(self, origin: Origin, headers: Mapping[str, str]) -> None:
         self.origin = origin
