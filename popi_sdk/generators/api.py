@@ -186,6 +186,12 @@ class ApiGenerator(Generator):
             manager, reply = opened
             try:
                 with _never_again():
+                    if _is_whole(reply.headers):
+                        body = Body(self.origin, call.timeout)
+                        for chunk in chunks(reply):
+                            body.add(chunk)
+                        yield from _as_pieces(self._parse(body, reply.headers), started)
+                        return
                     events = self._events(call, reply.headers)
                     for chunk in chunks(reply):
                         yield from events.feed(chunk)
@@ -227,8 +233,15 @@ class ApiGenerator(Generator):
             manager, reply = opened
             try:
                 with _never_again():
-                    events = self._events(call, reply.headers)
                     async with aclosing(chunks(reply)) as received:
+                        if _is_whole(reply.headers):
+                            body = Body(self.origin, call.timeout)
+                            async for chunk in received:
+                                body.add(chunk)
+                            for item in _as_pieces(self._parse(body, reply.headers), started):
+                                yield item
+                            return
+                        events = self._events(call, reply.headers)
                         async for chunk in received:
                             for piece in events.feed(chunk):
                                 yield piece
@@ -336,6 +349,16 @@ class _Call:
 
 def _timed(generation: Generation, started: float) -> Generation:
     return replace(generation, latency=time.perf_counter() - started)
+
+
+def _is_whole(headers: Mapping[str, str]) -> bool:
+    """Whether a server answers a request for a stream with a whole body: it cannot stream, or reports an error."""
+    return headers.get("content-type", "").startswith("application/json")
+
+
+def _as_pieces(generation: Generation, started: float) -> Iterator[str | Generation]:
+    yield generation.text
+    yield _timed(generation, started)
 
 
 @contextmanager

@@ -84,17 +84,21 @@ def _trust(better: Features, worse: Features) -> float:
 
 
 def _order(better: Features, worse: Features) -> float:
-    """The same answer at the other end of the text is the plainest sign; filler counts only against itself."""
-    moved_up, moved_down = _shared(better.opening, worse.closing), _shared(better.closing, worse.opening)
+    """The same answer at the other end of the text is the plainest sign; filler counts only against itself.
+
+    In a text of two sentences both change places: then only the words by which they open tell which is the answer.
+    """
+    up, down = _shared(better.opening, worse.closing), _shared(better.closing, worse.opening)
     stayed = max(_shared(better.opening, worse.opening), _shared(better.closing, worse.closing))
-    if max(moved_up, moved_down) >= 0.4 and abs(moved_up - moved_down) > 0.2 and max(moved_up, moved_down) > stayed:
-        return 1.0 if moved_up > moved_down else -1.0
+    moved, marked = max(up, down) >= 0.4 and max(up, down) > stayed, better.order - worse.order
+    if moved and (marked or abs(up - down) > 0.2):
+        return math.copysign(1.0, marked or up - down)
     if worse.preamble and not better.preamble:
         return 0.7
     if better.order == -worse.order:
         return 0.8 * better.order
     # A conclusion at the end is plain to see; that a text opens with its answer is half guessed.
-    return (0.45 if -1 in (better.order, worse.order) else 0.25) * (better.order - worse.order)
+    return (0.45 if -1 in (better.order, worse.order) else 0.25) * marked
 
 
 def _shared(left: frozenset[str], right: frozenset[str]) -> float:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from .features import flat
 from .phrases import COMPLAINTS, QUALITIES, THINGS, Axis, Rows
 
-__all__ = ["read_answer", "read_cues"]
+__all__ = ["Axis", "read_answer", "read_cues"]
 
 _READ = 600  # characters
 _REACH = 5  # words before a phrase within which a negation turns it round

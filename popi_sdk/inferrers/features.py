@@ -178,8 +178,8 @@ def _order(sentences: list[str]) -> int:
     if answers and rest:
         return 1
     concludes = any(markers.CONCLUSION.match(sentence) or markers.CONCLUDES.search(sentence) for sentence in rest[-2:])
-    reasons_first = markers.CONCLUDES.search(first) if not rest else markers.REASON_OPENS.match(first) and ", " in first
-    if concludes or reasons_first:
+    gives_reasons = markers.REASON_OPENS.match(first) and ", " in first
+    if concludes or gives_reasons or (not rest and markers.CONCLUDES.search(first)):
         return -1
     short = len(first.split()) <= 8 and not markers.PREAMBLE.match(first) and not first.endswith("?")
     return 1 if short and any(markers.REASON.search(sentence) for sentence in rest[:2]) else 0

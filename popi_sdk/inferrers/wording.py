@@ -58,7 +58,9 @@ def _short(length: TypicalLength) -> str:
 def _long(length: TypicalLength) -> str:
     if length.words >= 200:
         return "Give long, detailed answers of several paragraphs."
-    if length.steady and length.words >= 30:
+    if length.words < 30:
+        return "Answer in full sentences, not in a few words."
+    if length.steady:
         return f"Give detailed answers: about {_round(length.words)} words."
     return "Give detailed answers of several sentences."
 

@@ -106,9 +106,11 @@ def _keep_selector(match: re.Match[str]) -> str:
 
 
 def _keep_joiner(match: re.Match[str]) -> str:
-    """A joiner stays between two characters that it can join."""
+    """A joiner stays between two characters that it can join, and after a virama, where it ends words in Malayalam."""
     text, at = match.string, match.start()
-    return match.group() if _joins(text[at - 1 : at]) and _joins(text[at + 1 : at + 2]) else ""
+    before = text[at - 1 : at]
+    joined = _joins(before) and (unicodedata.combining(before) == 9 or _joins(text[at + 1 : at + 2]))
+    return match.group() if joined else ""
 
 
 def _joins(char: str) -> bool:

@@ -82,7 +82,7 @@ def test_numbers_as_text() -> None:
         (f"{A}\n{A} {B}", 2, "not JSON, column 36: Extra data"),
         (f"{A}\nhello", 2, "not JSON, column 1: Expecting value"),
         ('{\n"kind": "statement"\n}', 1, "not JSON, column 2: Expecting property name"),
-        (f"[{A},\n{B}\n", 3, "not JSON"),
+        (f"[{A},\n{B}\n", 2, "not JSON, column 35"),
         (f"[\n{A},\n{B}}}\n]", 3, "not JSON, column 35"),
         (f"[{A}]\n{B}", 2, "not JSON, column 1: Extra data"),
         ('{"text": "t", "score": NaN, "scale": [1, 5]}', 1, "NaN is not a JSON value"),

@@ -1,0 +1,104 @@
+"""The application: its commands, and what each kind of failure ends in."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from ..errors import BackendError, PopiError
+from .demo import demo
+from .doctor import doctor
+from .infer import infer
+from .output import report_error, silence_stdout
+from .personalize import personalize
+from .pull import pull
+
+__all__ = ["create_app", "run"]
+
+USAGE, BACKEND, INTERRUPTED, CLOSED_PIPE = 2, 3, 130, 141
+"""Exit codes beside 0 (done) and 1 (a bug). The last two are what a shell reports for SIGINT and SIGPIPE."""
+
+_HELP = """Any language model, answering the way this user likes it.
+
+What a user left behind (chosen and rejected answers, edits, ratings, plain statements) becomes a short summary of their preferences. The summary goes along with every prompt. By default all of this happens on this machine: no key, no server.
+
+[bold]Try it[/bold]
+
+  popi demo
+  popi personalize "What is DNS?" --say "Keep it short: one sentence."
+
+[bold]With what a user left behind, one JSON object a line[/bold]
+
+  popi infer --signals alice.jsonl --explain
+  popi personalize "What is DNS?" --signals alice.jsonl
+  popi personalize "What is DNS?" --signals alice.jsonl --generator openai:gpt-5-mini
+
+[bold]Something does not work?[/bold]
+
+  popi doctor
+
+Exit codes: 0 done, 2 wrong input, 3 a backend failed, 130 interrupted, 1 a bug in popi."""
+
+
+class _Commands(TyperGroup):
+    """Turns what a command raises into one message and an exit code; what nobody foresaw keeps its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except PopiError as error:
+            report_error(error)
+            raise typer.Exit(BACKEND if isinstance(error, BackendError) else USAGE) from error
+        except BrokenPipeError as error:
+            silence_stdout()
+            raise typer.Exit(CLOSED_PIPE) from error
+        except KeyboardInterrupt as error:
+            raise typer.Exit(INTERRUPTED) from error
+
+
+def create_app() -> typer.Typer:
+    """The application with all its commands."""
+    app = typer.Typer(
+        cls=_Commands,
+        help=_HELP,
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
+    app.callback()(_common)
+    for command in (personalize, infer, demo, pull, doctor):
+        app.command(no_args_is_help=command is personalize)(command)
+    return app
+
+
+def run(args: Sequence[str]) -> NoReturn:
+    """Run the application on arguments and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a letter that the terminal's encoding lacks must not end the run
+    typer.main.get_command(create_app())(args=list(args), prog_name="popi")
+    sys.exit(0)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from .. import __version__
+
+        typer.echo(f"popi-sdk {__version__}")
+        raise typer.Exit
+
+
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """See `_HELP`."""

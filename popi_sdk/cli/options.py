@@ -1,0 +1,74 @@
+"""Options that several commands share: said once, explained once."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+__all__ = [
+    "AsJson",
+    "Budget",
+    "GeneratorName",
+    "InferrerName",
+    "MaxRetries",
+    "MaxTokens",
+    "Quiet",
+    "Say",
+    "Signals",
+    "Timeout",
+]
+
+Signals: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--signals",
+        "-s",
+        metavar="FILE",
+        help="What the user left behind: JSON Lines, one signal a line; - is stdin.",
+        show_default="-, unless --say is given",
+    ),
+]
+Say: TypeAlias = Annotated[
+    list[str],
+    typer.Option("--say", metavar="TEXT", help="Something the user said about answers. May be repeated.", show_default=False),
+]
+InferrerName: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--inferrer",
+        "-i",
+        metavar="NAME",
+        help="Who writes the summary: local (no model, no key), or a backend as for --generator.",
+    ),
+]
+GeneratorName: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--generator",
+        "-g",
+        metavar="BACKEND",
+        help="Who answers: local, llamacpp:PATH.gguf, openai:MODEL, anthropic:MODEL, compatible:MODEL@URL.",
+    ),
+]
+Budget: TypeAlias = Annotated[
+    int, typer.Option("--budget", "-b", metavar="TOKENS", help="Most tokens of the summary, counted for --generator.")
+]
+MaxTokens: TypeAlias = Annotated[int, typer.Option("--max-tokens", metavar="TOKENS", help="Most tokens of an answer.")]
+Timeout: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout", metavar="SECONDS", help="Longest wait for one try of a request.", show_default="POPI_TIMEOUT, or 60"
+    ),
+]
+MaxRetries: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--max-retries",
+        metavar="N",
+        help="Further tries when a server fails or is busy.",
+        show_default="POPI_MAX_RETRIES, or 2",
+    ),
+]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only: no notes, no progress.")]

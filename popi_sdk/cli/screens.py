@@ -1,0 +1,93 @@
+"""What is worth more than a line: tables and panels, every foreign text in them shown as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import assert_never
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ..signals import Dialogue, Edit, PreferencePair, Profile, Rating, Signal, Statement, Survey, Writing
+from ..summary import PreferenceSummary
+from .output import clean
+
+__all__ = ["excerpt", "explanation", "signal_lines"]
+
+_EXCERPT = 300  # characters of a text that can be of use in one line of any terminal
+
+
+def explanation(summary: PreferenceSummary, signals: Sequence[Signal]) -> RenderableType:
+    """The sentences of a summary, each with the signals it rests on."""
+    known = {signal.id: signal for signal in signals}
+    table = Table(box=box.ROUNDED, border_style="dim", expand=True, header_style="bold")
+    table.add_column("The summary says", ratio=5)
+    table.add_column("because of", style="cyan", no_wrap=True)
+    table.add_column("kind", no_wrap=True)
+    table.add_column("what the user did", ratio=7, no_wrap=True, overflow="ellipsis", style="dim")
+    for statement in summary.statements:
+        evidence = [known[name] for name in statement.evidence if name in known]
+        if not evidence:
+            table.add_row(Text(clean(statement.text)), "", "", Text("(this inferrer names no signals)"))
+        for number, signal in enumerate(evidence):
+            first = Text(clean(statement.text) if number == 0 else "")
+            table.add_row(first, signal.id[:8], signal.kind, excerpt(signal))
+        table.add_section()
+    return table
+
+
+def signal_lines(signals: Sequence[Signal], most: int) -> RenderableType:
+    """One line for each signal, up to `most`, and how many there are beside them."""
+    grid = Table.grid(padding=(0, 1), expand=True)
+    grid.add_column(no_wrap=True, style="cyan")
+    grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis", style="dim")
+    shown = signals if len(signals) <= most else signals[: most - 1]
+    for signal in shown:
+        grid.add_row(signal.kind, excerpt(signal))
+    if len(shown) == len(signals):
+        return grid
+    return Group(grid, Text(f"... and {len(signals) - len(shown):,} more", style="dim"))
+
+
+def excerpt(signal: Signal) -> Text:
+    """What the user did, in one line."""
+    return Text(_told(signal))
+
+
+def _told(signal: Signal) -> str:
+    match signal:
+        case PreferencePair():
+            return f"chose {_quoted(signal.chosen, 40)} over {_quoted(signal.rejected)}"
+        case Edit():
+            return f"turned {_quoted(signal.before, 24)} into {_quoted(signal.after)}"
+        case Rating(score=str() as vote):
+            return f"{_VOTED[vote]}: {_quoted(signal.text)}"
+        case Rating(scale=(_, high)):
+            return f"{signal.score:g} of {high:g} for {_quoted(signal.text)}"
+        case Dialogue():
+            return "said " + ", ".join(_quoted(turn.content) for turn in signal.messages if turn.role == "user")
+        case Writing():
+            return f"wrote {_quoted(signal.text)}"
+        case Survey():
+            return f"answered {_quoted(signal.answer)}"
+        case Profile():
+            return "; ".join(f"{_line(name)}: {_line(str(value))}" for name, value in signal.attributes.items())
+        case Statement():
+            return f"said {_quoted(signal.text)}"
+        case _:
+            raise AssertionError(signal.kind)
+
+
+_VOTED: Mapping[str, str] = {"agree": "agreed", "disagree": "disagreed", "pass": "passed"}
+
+
+def _quoted(text: str, most: int = _EXCERPT) -> str:
+    line = Text(_line(text))
+    line.truncate(most, overflow="ellipsis")
+    return f"\u201c{line.plain}\u201d"
+
+
+def _line(text: str) -> str:
+    return " ".join(clean(text[:_EXCERPT]).split())
