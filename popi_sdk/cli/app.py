@@ -24,7 +24,10 @@ USAGE, BACKEND, INTERRUPTED, CLOSED_PIPE = 2, 3, 130, 141
 
 _HELP = """Any language model, answering the way this user likes it.
 
-What a user left behind (chosen and rejected answers, edits, ratings, plain statements) becomes a short summary of their preferences. The summary goes along with every prompt. By default all of this happens on this machine: no key, no server.
+What a user left behind (chosen and rejected answers, edits, ratings, plain
+statements) becomes a short summary of their preferences, and the summary goes
+along with every prompt. By default all of it happens on this machine: no key,
+no server.
 
 [bold]Try it[/bold]
 
@@ -35,13 +38,13 @@ What a user left behind (chosen and rejected answers, edits, ratings, plain stat
 
   popi infer --signals alice.jsonl --explain
   popi personalize "What is DNS?" --signals alice.jsonl
-  popi personalize "What is DNS?" --signals alice.jsonl --generator openai:gpt-5-mini
+  popi personalize "What is DNS?" --signals alice.jsonl -g openai:gpt-5-mini
 
 [bold]Something does not work?[/bold]
 
   popi doctor
 
-Exit codes: 0 done, 2 wrong input, 3 a backend failed, 130 interrupted, 1 a bug in popi."""
+Exit codes: 0 done, 2 wrong input, 3 a backend failed, 130 interrupted, 1 a bug."""
 
 
 class _Commands(TyperGroup):

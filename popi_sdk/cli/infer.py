@@ -11,7 +11,7 @@ from ..personalizer import Personalizer
 from ..signals import Signal
 from ..summary import DEFAULT_BUDGET, PreferenceSummary
 from .inputs import ensure_models, read_user
-from .options import AsJson, Budget, GeneratorName, InferrerName, MaxRetries, Quiet, Say, Signals, Timeout
+from .options import AsJson, Budget, InferrerName, MaxRetries, Quiet, Say, Signals, Timeout
 from .output import note, screen, waiting, warn, write, write_json
 from .screens import explanation
 
@@ -19,6 +19,7 @@ __all__ = ["infer", "tell_what_was_left_out"]
 
 
 def infer(
+    *,
     signals: Signals = None,
     say: Say = [],  # noqa: B006 - typer reads it, nobody writes it
     inferrer: InferrerName = "local",
@@ -35,14 +36,14 @@ def infer(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Summarise what a user likes, from what they left behind.
+    r"""Summarise what a user likes, from what they left behind.
 
     Signals are JSON Lines: one object a line, of any of these kinds.
 
       {"kind": "preference", "prompt": "Is DNS hard?", "chosen": "No.", "rejected": "That depends ..."}
       {"kind": "edit", "before": "It is not advisable to ...", "after": "Don't ..."}
       {"kind": "rating", "text": "Doesn't matter.", "score": 5, "scale": [1, 5]}
-      {"kind": "dialogue", "messages": \\[{"role": "user", "content": "Shorter, please."}]}
+      {"kind": "dialogue", "messages": \[{"role": "user", "content": "Shorter, please."}]}
       {"kind": "writing", "text": "hey, running late"}
       {"kind": "survey", "question": "Which tone do you like?", "answer": "Casual."}
       {"kind": "profile", "attributes": {"occupation": "nurse"}}
@@ -86,6 +87,4 @@ def tell_what_was_left_out(summary: PreferenceSummary, *, quiet: bool) -> None:
 def _origin(summary: PreferenceSummary, signals: tuple[Signal, ...]) -> str:
     unit = "bytes at most" if summary.estimated else "tokens"
     plural = "" if len(signals) == 1 else "s"
-    return (
-        f"\n{summary.tokens} {unit} of {summary.budget}, from {len(signals)} signal{plural}, by {summary.inferrer}."
-    )
+    return f"\n{summary.tokens} {unit} of {summary.budget}, from {len(signals)} signal{plural}, by {summary.inferrer}."

@@ -72,7 +72,7 @@ def read_prompt(prompt: str, *, stdin_is_taken: bool, system: str | None = None)
     """
     if prompt == STDIN:
         if stdin_is_taken:
-            raise UsageError("The prompt '-' is read from stdin, so the signals cannot be: give --signals FILE or --say.")
+            raise UsageError("The prompt '-' is read from stdin: give the signals with --signals FILE or --say TEXT.")
         prompt = _decoded(_bytes_of(STDIN), "The prompt")
     messages = [Message(role="user", content=prompt)]
     return [Message(role="system", content=system), *messages] if system else messages

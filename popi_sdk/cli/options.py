@@ -31,7 +31,9 @@ Signals: TypeAlias = Annotated[
 ]
 Say: TypeAlias = Annotated[
     list[str],
-    typer.Option("--say", metavar="TEXT", help="Something the user said about answers. May be repeated.", show_default=False),
+    typer.Option(
+        "--say", metavar="TEXT", help="What the user said about answers; may be repeated.", show_default=False
+    ),
 ]
 InferrerName: TypeAlias = Annotated[
     str,
@@ -58,7 +60,10 @@ MaxTokens: TypeAlias = Annotated[int, typer.Option("--max-tokens", metavar="TOKE
 Timeout: TypeAlias = Annotated[
     float | None,
     typer.Option(
-        "--timeout", metavar="SECONDS", help="Longest wait for one try of a request.", show_default="POPI_TIMEOUT, or 60"
+        "--timeout",
+        metavar="SECONDS",
+        help="Longest wait for one try of a request.",
+        show_default="POPI_TIMEOUT, or 60",
     ),
 ]
 MaxRetries: TypeAlias = Annotated[

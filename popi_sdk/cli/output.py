@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
@@ -116,17 +116,17 @@ def silence_stdout() -> None:
 
 
 @contextmanager
-def waiting(text: str, *, quiet: bool = False) -> Iterator[None]:
-    """Show a person that something is being done, until it is done."""
+def waiting(text: str, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """Show a person what is being done until it is done; yields what changes the text."""
     if quiet or not on_terminal(sys.stderr):
-        yield
+        yield lambda _: None
         return
-    with screen(stderr=True).status(Text(text, style="dim"), spinner="dots"):
-        yield
+    with screen(stderr=True).status(Text(text, style="dim"), spinner="dots") as status:
+        yield lambda text: status.update(Text(clean(text), style="dim"))
 
 
 @contextmanager
-def pull_bar(name: str) -> Iterator[Any]:
+def pull_bar(name: str) -> Iterator[Callable[[PullProgress], None]]:
     """A progress bar for `models.pull(progress=...)`: on a terminal; nothing elsewhere."""
     bar = Progress(
         TextColumn("{task.description}"),
@@ -142,9 +142,7 @@ def pull_bar(name: str) -> Iterator[Any]:
 
         def show(progress: PullProgress) -> None:
             stage = _STAGES.get(progress.stage, progress.stage)
-            bar.update(
-                task, description=f"{stage} {name}", completed=progress.done, total=progress.total or None
-            )
+            bar.update(task, description=f"{stage} {name}", completed=progress.done, total=progress.total or None)
 
         yield show
 

@@ -25,6 +25,7 @@ Known = tuple[Signal, ...] | PreferenceSummary
 
 def personalize(
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What the user asks; - reads it from stdin.")],
+    *,
     signals: Signals = None,
     say: Say = [],  # noqa: B006 - typer reads it, nobody writes it
     summary: Annotated[
@@ -49,13 +50,14 @@ def personalize(
     ] = None,
     timeout: Timeout = None,
     max_retries: MaxRetries = None,
-    stream: Annotated[bool, typer.Option("--stream", help="Print the answer piece by piece, as it is written.")] = False,
+    stream: Annotated[bool, typer.Option("--stream", help="Print the answer as it is written.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Answer a prompt the way this user likes it.
 
-    The answer goes to stdout, and nothing else does. On a terminal a note beside it shows the summary that was used.
+    The answer goes to stdout, and nothing else does. On a terminal, a note beside
+    it shows the summary that was used and what it cost.
 
     [bold]Examples[/bold]
 

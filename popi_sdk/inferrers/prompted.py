@@ -33,7 +33,7 @@ _LABEL = re.compile(
 )
 _SMALL_TALK = re.compile(rf"{_OPENER}|(?:let me know|i hope (?:this|that)|feel free to ask)\b.*", re.IGNORECASE)
 _EMPHASIS = re.compile(r"(?<!\w)(\*\*|__|\*|_)(?=\S)([^*_\n]{1,200})(?<=\S)\1(?!\w)")
-_LINE_START = re.compile(r"(?:[-*\u2022\u25cf\u2013\u00b7>+]|\(?\d{1,2}[.)\u3001])\s+")
+_LINE_START = re.compile(r"\A(?:[-*\u2022\u25cf\u2013\u00b7>+]|\(?\d{1,2}[.)\u3001])\s+")
 _NUMBER = re.compile(r"\(?\d{1,2}[.)]")
 _QUOTES = '"\u201c\u201d\u201e\u00ab\u00bb\u300c\u300d\u300e\u300f'
 _ENDS = ".!?\u2026\u3002\uff01\uff1f\u061f\u06d4\u0964\u0965"
@@ -167,7 +167,7 @@ def parse_summary(text: str, *, cut_off: bool = False) -> list[str]:
     """
     text = _THINKING.sub("", text)
     text = _EMPHASIS.sub(r"\2", _TOKEN.sub("", _THOUGHT.split(text)[-1]))
-    lines = [line.strip() for line in text.splitlines()]
+    lines = [line.strip() for line in _unquoted(text.strip()).splitlines()]
     lines = [line for line in lines if line and not line.startswith(("```", "~~~", "#"))]
     lines = [line for line in lines if not _SMALL_TALK.fullmatch(line)]
     if len(lines) > 1 and lines[0].endswith((":", "\uff1a")):
@@ -176,7 +176,7 @@ def parse_summary(text: str, *, cut_off: bool = False) -> list[str]:
         lines[0] = _unlabelled(lines[0])
     sentences: list[str] = []
     for line in lines:
-        bare = _LINE_START.sub("", line, count=1).strip(_QUOTES + "*_ ")
+        bare = _unquoted(_LINE_START.sub("", line).strip("*_ "))
         sentences += [piece.strip() for piece in split_sentences(bare)]
     unique = [sentence for sentence in dict.fromkeys(sentences) if _says_something(sentence)]
     if cut_off and len(unique) > 1 and not _ends(unique[-1]):
@@ -198,6 +198,13 @@ def _ended(sentence: str) -> str:
 def _unlabelled(line: str) -> str:
     label = _LABEL.match(line.lstrip(_QUOTES))
     return line if label is None else line.lstrip(_QUOTES)[label.end() :]
+
+
+def _unquoted(text: str) -> str:
+    """Without the quotes around the whole of it."""
+    inner = text[1:-1]
+    around = len(text) > 1 and text[0] in _QUOTES and text[-1] in _QUOTES and not any(mark in inner for mark in _QUOTES)
+    return inner.strip() if around else text
 
 
 def _says_something(sentence: str) -> bool:

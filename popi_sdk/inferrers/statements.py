@@ -17,7 +17,7 @@ from .wording import NOTHING, quote, shorten, verbatim, word
 
 __all__ = ["read_statements", "statements_of"]
 
-_STATEMENT, _QUOTE, _ANSWER = 200, 90, 60  # characters
+_STATEMENT, _QUOTE, _SIDE, _ANSWER = 200, 90, 50, 60  # characters
 _MOST_STATEMENTS, _MOST_QUOTES = 30, 20  # far more than any budget holds
 
 _FACT = re.compile(r"(?:i am|i'm|i work|i live|i have|i was|my)\b")
@@ -121,7 +121,7 @@ def _profile(reading: Reading) -> Iterator[_Told]:
     facts = [
         (f"{shorten(name, _ANSWER)} {shorten(_plain(value), _ANSWER)}", signal)
         for name, (value, signal) in reading.attributes.items()
-        if not read_answer(name, str(value))
+        if not any(read_answer(name, str(value)).values())
     ][:_MOST_QUOTES]
     if facts:
         yield _Told(f"About the user: {'; '.join(text for text, _ in facts)}.", [signal for _, signal in facts])
@@ -133,7 +133,7 @@ def _plain(value: str | bool | int | float) -> str:
 
 def _answers(reading: Reading) -> Iterator[_Told]:
     """Answers to questions about something else than how to answer."""
-    others = (survey for survey in reading.of(Survey) if not read_answer(survey.question, survey.answer))
+    others = (survey for survey in reading.of(Survey) if not any(read_answer(survey.question, survey.answer).values()))
     for survey in islice(others, _MOST_QUOTES):
         yield _Told(f"Asked {quote(survey.question, _QUOTE)}: answers {quote(survey.answer, _QUOTE)}.", [survey])
 
@@ -155,4 +155,4 @@ def _contents(comparisons: Sequence[Comparison]) -> Iterator[_Told]:
     if 2 * len(short) < len(pairs):
         return
     for pair in sorted(short, key=lambda pair: (len(pair.chosen) + len(pair.rejected), pair.chosen))[:_MOST_QUOTES]:
-        yield _Told(f"Prefers {quote(pair.chosen, _QUOTE)} to {quote(pair.rejected, _QUOTE)}.", [pair])
+        yield _Told(f"Prefers {quote(pair.chosen, _SIDE)} to {quote(pair.rejected, _SIDE)}.", [pair])

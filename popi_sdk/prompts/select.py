@@ -108,6 +108,9 @@ def _choose(items: Sequence[Item], pick: _Picker) -> None:
         pick.cut_to_fit(statements[0], room)
     for left, item in zip(range(len(others), 0, -1), others, strict=True):
         pick.cut_to_fit(item, (pick.budget - pick.tokens) // left)
+    for item in others:
+        if item[0] not in pick.chosen:
+            pick.cut_to_fit(item, pick.budget - pick.tokens)  # too long for its share, but others left some of theirs
     pick.those_that_fit(items, pick.budget)
 
 

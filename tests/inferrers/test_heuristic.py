@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from popi_sdk.inferrers.evidence import read
 from popi_sdk.inferrers.heuristic import HeuristicInferrer
-from popi_sdk.inferrers.phrases import Axis
 from popi_sdk.inferrers.statements import read_statements
 from popi_sdk.inferrers.wording import _WORDING, NOTHING, verbatim
 from popi_sdk.signals import (
@@ -47,6 +46,7 @@ IN_OWN_WORDS = {
     "Never use markdown.": {("HEADINGS", -1)},
     "No bullet points.": {("LISTS", -1)},
 }
+WORDS = "river town lamp seven walk green often bring table under stone music write cloud early horse"
 SHORT, LONG = "A loan for a house.", "A loan that a bank gives for a house, which it may take back and sell. " * 4
 
 
@@ -147,7 +147,7 @@ def test_only_the_sentence_that_contradicts_goes() -> None:
 def test_a_wish_with_a_condition_contradicts_nothing() -> None:
     assert len(texts(Statement(text="Be brief in chat."), Statement(text="Give me more detail."))) == 2
     found = texts(Statement(text="Be brief in chat."), *(pair(LONG + str(i), SHORT) for i in range(3)))
-    assert found == ["Be brief in chat.", "Give detailed answers: about 70 words."]
+    assert found == ["Be brief in chat.", "Give detailed answers: about 60 words."]
     spoken = texts(Statement(text="More detail."), Statement(text="Be brief in chat."), pair(SHORT, LONG))
     assert spoken == ["Be brief in chat.", "More detail."]
 
@@ -168,7 +168,7 @@ def test_what_is_measured_supports_what_is_said() -> None:
     first, figure = read_statements([statement, *pairs])
     assert first.text == "Keep it short."
     assert set(first.evidence) == {statement.id, *(one.id for one in pairs)}
-    assert figure.text == "Keep answers short: about 50 words."
+    assert figure.text == "Keep answers short: about 40 words."
 
 
 def test_statements_are_shortened_repeated_and_limited() -> None:
@@ -195,24 +195,7 @@ def test_verbatim(text: str, line: str) -> None:
 
 def test_noise_says_nothing() -> None:
     generator = random.Random(3)
-    words = [
-        "river",
-        "town",
-        "lamp",
-        "seven",
-        "walk",
-        "green",
-        "often",
-        "bring",
-        "table",
-        "under",
-        "stone",
-        "music",
-        "write",
-        "cloud",
-        "early",
-        "horse",
-    ]
+    words = WORDS.split()
     wrong = 0
     for _ in range(40):
         pairs = [
@@ -255,9 +238,13 @@ def test_a_single_clear_pair_is_enough() -> None:
         ("Yes, it does, and it rains.", LONG, "Keep answers very short: one sentence."),
         ("It rains a lot in the hills. So take a coat with you.", LONG, "Keep answers short: one or two sentences."),
         ("It rains. " * 30, LONG * 20, "Keep answers short: about 60 words."),
-        (LONG, SHORT, "Give detailed answers: about 70 words."),
+        (LONG, SHORT, "Give detailed answers: about 60 words."),
         (LONG * 5, SHORT, "Give long, detailed answers of several paragraphs."),
-        ("It is a loan for a house or for some land.", "A loan.", "Give detailed answers of several sentences."),
+        (
+            "It is a loan for a house, paid back over the years. " * 2,
+            "No.",
+            "Answer in full sentences, not in a few words.",
+        ),
     ],
 )
 def test_degrees_of_length(chosen: str, rejected: str, text: str) -> None:
@@ -265,8 +252,10 @@ def test_degrees_of_length(chosen: str, rejected: str, text: str) -> None:
 
 
 def test_lengths_that_vary_are_not_named() -> None:
-    pairs = [pair("It rains. " * 20 * n, "It rains. " * 200 * n, prompt=str(n)) for n in (1, 3, 9)]
-    assert texts(*pairs) == ["Keep answers short."]
+    sizes = [("It rains. " * 20 * n, "It rains. " * 200 * n) for n in (1, 3, 9)]
+    assert texts(*(pair(*size) for size in sizes)) == ["Keep answers short."]
+    longer = (pair("It rains. " * 15 * n, "It rains. " * n) for n in (1, 3, 9))
+    assert texts(*longer) == ["Give detailed answers of several sentences."]
 
 
 def test_reasons_count_unless_the_pair_shows_the_contrary() -> None:
@@ -303,7 +292,7 @@ def test_ratings_of_answers_are_compared() -> None:
         for i in range(3)
         for text, score in ((LONG, 1), (SHORT, 5))
     ]
-    assert texts(*apart) == ["Keep answers very short: one sentence."]
+    assert texts(*apart) == ["Keep answers short: one or two sentences."]
     assert texts(*alike)[0].startswith("Keep answers very short")
     assert texts(Rating(text=LONG, score=1, scale=(1, 5), prompt="q")) == [NOTHING]
 
@@ -327,7 +316,7 @@ def test_opinions_are_quoted_newest_first() -> None:
 def test_votes_on_whole_texts_are_compared() -> None:
     votes = [Rating(text=f"{LONG} {i}", score="agree") for i in range(2)]
     votes += [Rating(text=f"{LONG * 6} {i}", score="disagree") for i in range(2)]
-    assert texts(*votes)[0].startswith("Keep answers short: about 70")
+    assert texts(*votes)[0].startswith("Keep answers short: about 60")
 
 
 def test_profile_and_surveys() -> None:
@@ -337,11 +326,13 @@ def test_profile_and_surveys() -> None:
         Survey(question="How long should answers be?", answer="long"),
         Survey(question="How long should answers be?", answer="short"),
         Survey(question="What do you read?", answer="Novels."),
+        Survey(question="Which tone?", answer="Formal with clients, casual with me"),
     )
     assert found == [
         "Keep answers short.",
         "Be formal.",
         "About the user: occupation nurse; vegan yes; children no; age 34; city Rome.",
+        'Asked "Which tone?": answers "Formal with clients, casual with me".',
         'Asked "What do you read?": answers "Novels".',
     ]
 
@@ -368,12 +359,6 @@ def test_contents_of_short_pairs_with_one_prompt_are_shown() -> None:
     ]
 
 
-def test_the_budget_drops_from_the_end() -> None:
-    signals = as_signals(next(user["signals"] for user in USERS if user["name"] == "short bullets"))
-    assert HeuristicInferrer().infer(signals, budget=45).text == "Keep answers short: about 5 words."
-    assert HeuristicInferrer().infer(signals).text == "Keep answers short: about 5 words. Use bullet points."
-
-
 def test_much_is_read_in_seconds_and_said() -> None:
     many = [
         *(pair(f"{SHORT} {i}", f"{LONG} {i}", reason="too long", prompt=str(i)) for i in range(2_000)),
@@ -387,30 +372,21 @@ def test_much_is_read_in_seconds_and_said() -> None:
     assert summary.signals_total == len(many)
     assert summary.signals_used == 300 + 300 + 1
     assert summary.signals_shortened == 1
-    assert "Keep answers very short" in summary.text
+    assert "Keep answers short: one or two sentences." in summary.text
 
 
+TEXT = st.text(max_size=80)
+VOTES = st.sampled_from(["agree", "disagree", "pass"])
 KINDS = st.one_of(
-    st.builds(
-        lambda a, b, r: pair(a + "1", b + "2", reason=r),
-        st.text(max_size=80),
-        st.text(max_size=80),
-        st.none() | st.just("too long"),
-    ),
-    st.builds(lambda a, b: Edit(before=a + "1", after=b + "2"), st.text(max_size=80), st.text(max_size=80)),
-    st.builds(
-        lambda t, s: Rating(text=t + "x", score=s), st.text(max_size=80), st.sampled_from(["agree", "disagree", "pass"])
-    ),
-    st.builds(
-        lambda t, s: Rating(text=t + "x", score=s, scale=(1, 5), prompt=""), st.text(max_size=200), st.integers(1, 5)
-    ),
-    st.builds(lambda t: Statement(text=t + "x"), st.text(max_size=300)),
-    st.builds(lambda t: Writing(text=t + "x"), st.text(max_size=80)),
-    st.builds(lambda q, a: Survey(question=q + "?", answer=a + "x"), st.text(max_size=80), st.text(max_size=80)),
-    st.builds(
-        lambda n, v: Profile(attributes={n + "x": v}), st.text(max_size=80), st.text(max_size=80) | st.booleans()
-    ),
-    st.builds(lambda t: dialogue(t + "x", "ok", t + "y"), st.text(max_size=80)),
+    st.builds(lambda a, b, r: pair(a + "1", b + "2", reason=r), TEXT, TEXT, st.none() | st.just("too long")),
+    st.builds(lambda a, b: Edit(before=a + "1", after=b + "2"), TEXT, TEXT),
+    st.builds(lambda t, s: Rating(text=t + "x", score=s), TEXT, VOTES),
+    st.builds(lambda t, s: Rating(text=t + "x", score=s, scale=(1, 5), prompt=""), TEXT, st.integers(1, 5)),
+    st.builds(lambda t: Statement(text=t + "x"), TEXT),
+    st.builds(lambda t: Writing(text=t + "x"), TEXT),
+    st.builds(lambda q, a: Survey(question=q + "?", answer=a + "x"), TEXT, TEXT),
+    st.builds(lambda n, v: Profile(attributes={n + "x": v}), TEXT, TEXT | st.booleans()),
+    st.builds(lambda t: dialogue(t + "x", "ok", t + "y"), TEXT),
 )
 
 
@@ -422,7 +398,3 @@ def test_any_signals_give_an_honest_summary(signals: list[Signal]) -> None:
     assert found == read_statements(signals)
     assert all(set(one.evidence) <= known and "\n" not in one.text for one in found)
     assert HeuristicInferrer().infer(signals).tokens <= 128
-
-
-def test_every_axis_has_its_words() -> None:
-    assert set(_WORDING) == set(Axis)

@@ -19,7 +19,7 @@ def ask(
     pieces: list[str] | None = None,
     **kwargs: Any,
 ) -> Generation:
-    """One call in one mode, the async ones in a loop of their own; `pieces` gets the pieces of a stream as they come."""
+    """One call in one mode, the async ones in a loop of their own; `pieces` gets the pieces of a stream as it goes."""
     pieces = [] if pieces is None else pieces
     if mode == "generate":
         return generator.generate(prompt, *args, **kwargs)
