@@ -24,7 +24,7 @@ QUESTION = "How does HTTPS work?"
 
 def main() -> None:
     """Answer one question twice: as anybody would get it, and for this user."""
-    with Personalizer(options={"max_tokens": 60}) as popi:
+    with Personalizer(options={"max_tokens": 48}) as popi:
         plain = popi.generator.generate(QUESTION, popi.options)
         answer = popi.personalize(SIGNALS, QUESTION)
     print(f"Question      {QUESTION}")

@@ -20,7 +20,7 @@ def main() -> None:
     """Answer one question for two users with the backend that the command line names."""
     backend = sys.argv[1] if len(sys.argv) > 1 else "local"
     try:
-        with Personalizer(generator=backend, options={"max_tokens": 60}) as popi:
+        with Personalizer(generator=backend, options={"max_tokens": 48}) as popi:
             for name, signals in USERS.items():
                 answer = popi.personalize(signals, "What is a firewall?")
                 print(f"--- {name}, answered by {answer.model}, {answer.usage.output_tokens} tokens: {answer.summary}")

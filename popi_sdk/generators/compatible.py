@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -103,10 +104,11 @@ class CompatibleGenerator(ApiGenerator):
             async with client.stream("POST", self._endpoint, json=request, timeout=timeout) as response:
                 if not response.is_success:
                     body = ErrorBody(timeout)
-                    with suppress(*self._foreign()):
-                        async for chunk in response.aiter_bytes():
-                            if not body.add(chunk):
-                                break
+                    with suppress(*self._foreign(), TimeoutError):
+                        async with asyncio.timeout(body.patience):
+                            async for chunk in response.aiter_bytes():
+                                if not body.add(chunk):
+                                    break
                     raise self.origin.status(response.status_code, body.text, response.headers)
                 yield AsyncReply(response.headers, response.aiter_bytes())
 

@@ -99,7 +99,8 @@ class ErrorBody:
     """The start of an error body; the status says enough, so nothing about the body is an error of its own."""
 
     def __init__(self, timeout: float) -> None:
-        self.deadline = time.monotonic() + timeout
+        self.patience = timeout / 2  # of the try's own: it must not run out over the server's words
+        self.deadline = time.monotonic() + self.patience
         self.data = b""
 
     def add(self, chunk: bytes) -> bool:

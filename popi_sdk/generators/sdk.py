@@ -5,6 +5,7 @@ The SDK signs, sends and pools; the body is read by `api.py`. A ready client of 
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 import ssl
@@ -142,10 +143,11 @@ class SdkGenerator(ApiGenerator):
         """`_refuse`, asynchronous."""
         if not response.is_success:
             body = ErrorBody(_seconds(response, self.timeout))
-            with suppress(*self._foreign()):
-                async for chunk in response.aiter_bytes():
-                    if not body.add(chunk):
-                        break
+            with suppress(*self._foreign(), TimeoutError):
+                async with asyncio.timeout(body.patience):
+                    async for chunk in response.aiter_bytes():
+                        if not body.add(chunk):
+                            break
             raise self.origin.status(response.status_code, body.text, response.headers)
 
     def _tls(self) -> ssl.SSLContext:

@@ -46,7 +46,7 @@ def create_inferrer(inferrer: str | PreferenceInferrer | Generator, **options: A
         return HeuristicInferrer()
     if spec.name not in GENERATORS and (plugin := load_plugin(GROUP, spec.name, PreferenceInferrer)):
         return _from_plugin(plugin, spec, options)
-    if spec.name not in generator_names():
+    if spec.name not in [*generator_names(), "function"]:
         raise ConfigurationError(
             f"The inferrer {spec.name!r} is unknown. Known: {', '.join(inferrer_names())}, "
             "and every backend, for example 'openai:gpt-5-mini'."

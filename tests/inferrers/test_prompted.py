@@ -84,7 +84,7 @@ def test_answers_of_models(answer: str, sentences: list[str]) -> None:
         ("Keep it short. Use li", [SHORT]),
         ("Keep it short. Use lists.", [SHORT, LISTS]),
         ('Keep it short. Say "yes."', [SHORT, 'Say "yes."']),
-        ("- Keep it short\n- Use li", [SHORT]),
+        ("- Keep it short\n- Use li", ["Keep it short"]),
         ("Keep it sho", ["Keep it sho"]),
         ("短く。例を使", ["短く。"]),
     ],
