@@ -9,12 +9,12 @@ SIGNALS = [
     PreferencePair(
         prompt="What is DNS?",
         chosen="The internet's phone book.",
-        rejected="The Domain Name System is a hierarchical and distributed naming system that maps human-readable domain "
-        "names to numerical addresses, with the help of resolvers, root servers and authoritative servers.",
+        rejected="The Domain Name System is a hierarchical, distributed naming system that maps human-readable names "
+        "to numerical addresses, with the help of resolvers, root servers and authoritative servers.",
     ),
     Edit(
-        before="A VPN establishes an encrypted tunnel between your device and a remote server. Everything that you send "
-        "or receive travels through it, so that nobody on the way can read your traffic.",
+        before="A VPN establishes an encrypted tunnel between your device and a remote server. Everything that you "
+        "send or receive travels through it, so that nobody on the way can read your traffic.",
         after="A VPN is a private tunnel for your traffic.",
     ),
     Statement(text="Use everyday words."),

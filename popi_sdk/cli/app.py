@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
 
 import typer
+from rich.markup import escape
 from typer.core import TyperGroup
 
 from ..errors import BackendError, PopiError
 from .demo import demo
 from .doctor import doctor
 from .infer import infer
-from .output import report_error, silence_stdout
+from .output import prepare_streams, report_error, silence_stdout
 from .personalize import personalize
 from .pull import pull
 
@@ -29,22 +31,19 @@ statements) becomes a short summary of their preferences, and the summary goes
 along with every prompt. By default all of it happens on this machine: no key,
 no server.
 
-[bold]Try it[/bold]
-
+Try it:
   popi demo
   popi personalize "What is DNS?" --say "Keep it short: one sentence."
 
-[bold]With what a user left behind, one JSON object a line[/bold]
-
+With what a user left behind, one JSON object a line:
   popi infer --signals alice.jsonl --explain
   popi personalize "What is DNS?" --signals alice.jsonl
   popi personalize "What is DNS?" --signals alice.jsonl -g openai:gpt-5-mini
 
-[bold]Something does not work?[/bold]
-
+Something does not work?
   popi doctor
 
-Exit codes: 0 done, 2 wrong input, 3 a backend failed, 130 interrupted, 1 a bug."""
+Exit codes: 0 done, 1 a bug, 2 wrong input, 3 backend failed, 130 interrupted."""
 
 
 class _Commands(TyperGroup):
@@ -69,7 +68,7 @@ def create_app() -> typer.Typer:
     """The application with all its commands."""
     app = typer.Typer(
         cls=_Commands,
-        help=_HELP,
+        help=_as_markup(_HELP),
         add_completion=False,
         no_args_is_help=True,
         rich_markup_mode="rich",
@@ -78,17 +77,25 @@ def create_app() -> typer.Typer:
     )
     app.callback()(_common)
     for command in (personalize, infer, demo, pull, doctor):
-        app.command(no_args_is_help=command is personalize)(command)
+        app.command(help=_as_markup(command.__doc__ or ""), no_args_is_help=command is personalize)(command)
     return app
 
 
 def run(args: Sequence[str]) -> NoReturn:
     """Run the application on arguments and exit."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a letter that the terminal's encoding lacks must not end the run
+    prepare_streams()
     typer.main.get_command(create_app())(args=list(args), prog_name="popi")
     sys.exit(0)
+
+
+def _as_markup(text: str) -> str:
+    """Help as rich reads it: nothing dimmed, and bold what an indented block is headed by."""
+    first, *others = inspect.cleandoc(text).split("\n\n")
+    blocks = []
+    for block in map(escape, others):
+        head, end, rest = block.partition("\n")
+        blocks.append(f"[bold]{head}[/bold]{end}{rest}" if rest.startswith("  ") else block)
+    return "\n\n".join([escape(first), *(f"[not dim]{block}[/not dim]" for block in blocks)])
 
 
 def _version(wanted: bool) -> None:

@@ -233,9 +233,9 @@ def _probed() -> Engine:
 
 def _backends(extras: Sequence[Extra], engine: Engine, environ: Mapping[str, str]) -> list[Backend]:
     found = [
-        Backend("local", engine.ok, f"first token after {engine.seconds:.1f} s" if engine.seconds else engine.why),
-        Backend("llamacpp", engine.ok, "takes the path of a GGUF file: llamacpp:PATH.gguf"),
-        Backend("compatible", True, "takes the URL of a server: compatible:MODEL@http://localhost:8000/v1"),
+        Backend("local", engine.ok, engine.why or "the default: a small model on this machine"),
+        Backend("llamacpp", engine.ok, engine.why or "any GGUF file: llamacpp:PATH.gguf"),
+        Backend("compatible", True, "any server that speaks OpenAI's protocol: compatible:MODEL@URL"),
     ]
     found += [_hosted(name, extras, environ) for name in ("openai", "anthropic")]
     return found + [Backend(name, True, "a plug-in, not tried") for name in generator_names() if name not in GENERATORS]
@@ -246,10 +246,10 @@ def _hosted(name: str, extras: Sequence[Extra], environ: Mapping[str, str]) -> B
         return Backend(name, False, "its extra is not installed")
     key, url = f"{name.upper()}_API_KEY", f"{name.upper()}_BASE_URL"
     if is_loopback(environ.get(url)):
-        return Backend(name, True, f"takes a model: {name}:MODEL (asks this machine: {url} is set)")
+        return Backend(name, True, f"{name}:MODEL (asks this machine: {url} is set)")
     if _there(environ, key):
-        return Backend(name, True, f"takes a model: {name}:MODEL (the key was not tried)")
-    return Backend(name, False, f"{key} is not set; a server on this machine needs none: {name}:MODEL@URL")
+        return Backend(name, True, f"{name}:MODEL (the key was not tried)")
+    return Backend(name, False, f"{key} is not set")
 
 
 def _there(environ: Mapping[str, str], name: str) -> bool:

@@ -49,14 +49,13 @@ def demo(
     as_json: AsJson = False,
     svg: Annotated[Path | None, typer.Option("--svg", hidden=True, help="Also write the screen as a picture.")] = None,
 ) -> None:
-    """See what personalisation does: two users, one question, side by side.
+    """See what personalisation does: two users, one question.
 
     Two users left nine signals each: one likes it short and plain, the other long
     and precise. Both ask the same. You see the plain answer, what was inferred of
     each user, the answers they get, and what that costs in tokens.
 
-    [bold]Examples[/bold]
-
+    Examples:
       popi demo
       popi demo "What is a firewall?"
       popi demo --generator openai:gpt-5-mini

@@ -27,14 +27,13 @@ def doctor(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check this machine: what is installed, what works, what is missing.
+    """Check what is installed, what works and what is missing.
 
     It starts the engine on this machine and lets it answer one token. It downloads
     nothing, asks no server, and shows of a key only whether it is there. The exit
     code is 0 if the backend 'local' works, else 2.
 
-    [bold]Examples[/bold]
-
+    Examples:
       popi doctor
       popi doctor --deep
       popi doctor --json | jq .backends

@@ -12,7 +12,7 @@ from ..signals import Signal
 from ..summary import DEFAULT_BUDGET, PreferenceSummary
 from .inputs import ensure_models, read_user
 from .options import AsJson, Budget, InferrerName, MaxRetries, Quiet, Say, Signals, Timeout
-from .output import note, screen, waiting, warn, write, write_json
+from .output import note, screen, waiting, warn, write_json, write_text
 from .screens import explanation
 
 __all__ = ["infer", "tell_what_was_left_out"]
@@ -36,21 +36,19 @@ def infer(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    r"""Summarise what a user likes, from what they left behind.
+    """Summarise what a user likes, from what they left behind.
 
-    Signals are JSON Lines: one object a line, of any of these kinds.
-
-      {"kind": "preference", "prompt": "Is DNS hard?", "chosen": "No.", "rejected": "That depends ..."}
-      {"kind": "edit", "before": "It is not advisable to ...", "after": "Don't ..."}
-      {"kind": "rating", "text": "Doesn't matter.", "score": 5, "scale": [1, 5]}
-      {"kind": "dialogue", "messages": \[{"role": "user", "content": "Shorter, please."}]}
+    Signals are JSON Lines, one object a line:
+      {"prompt": "Is DNS hard?", "chosen": "No.", "rejected": "It depends ..."}
+      {"before": "It is not advisable to wait.", "after": "Don't wait."}
+      {"text": "Doesn't matter.", "score": 5, "scale": [1, 5]}
+      {"messages": [{"role": "user", "content": "Shorter, please."}]}
+      {"question": "Which tone do you like?", "answer": "Casual."}
+      {"attributes": {"occupation": "nurse"}}
       {"kind": "writing", "text": "hey, running late"}
-      {"kind": "survey", "question": "Which tone do you like?", "answer": "Casual."}
-      {"kind": "profile", "attributes": {"occupation": "nurse"}}
       {"kind": "statement", "text": "No jargon, please."}
 
-    [bold]Examples[/bold]
-
+    Examples:
       popi infer --signals alice.jsonl --explain
       popi infer --signals alice.jsonl --inferrer openai:gpt-5-mini
       popi infer --signals alice.jsonl --json > alice.json
@@ -71,7 +69,7 @@ def infer(
     elif explain:
         screen().print(explanation(summary, known))
     else:
-        write(f"{summary.text}\n")
+        write_text(summary.text)
     tell_what_was_left_out(summary, quiet=quiet)
     note(_origin(summary, known), quiet=quiet or as_json)
 

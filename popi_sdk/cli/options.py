@@ -54,9 +54,14 @@ GeneratorName: TypeAlias = Annotated[
     ),
 ]
 Budget: TypeAlias = Annotated[
-    int, typer.Option("--budget", "-b", metavar="TOKENS", help="Most tokens of the summary, counted for --generator.")
+    int,
+    typer.Option(
+        "--budget", "-b", min=1, metavar="TOKENS", help="Most tokens of the summary, counted for --generator."
+    ),
 ]
-MaxTokens: TypeAlias = Annotated[int, typer.Option("--max-tokens", metavar="TOKENS", help="Most tokens of an answer.")]
+MaxTokens: TypeAlias = Annotated[
+    int, typer.Option("--max-tokens", min=1, metavar="TOKENS", help="Most tokens of an answer.")
+]
 Timeout: TypeAlias = Annotated[
     float | None,
     typer.Option(

@@ -14,12 +14,14 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from ..errors import UsageError
 from ..models import PullProgress
 
 __all__ = [
     "clean",
     "note",
     "on_terminal",
+    "prepare_streams",
     "pull_bar",
     "report_error",
     "screen",
@@ -29,6 +31,7 @@ __all__ = [
     "warn",
     "write",
     "write_json",
+    "write_text",
 ]
 
 # ESC and CSI start what moves the cursor, sets the title or writes into the clipboard; a carriage return overwrites.
@@ -62,6 +65,16 @@ def on_terminal(stream: IO[str]) -> bool:
     return False
 
 
+def prepare_streams() -> None:
+    """Make the standard streams usable: one that the caller closed goes nowhere, and no letter ends the run."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open until the process ends
+        elif mode == "w" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
 def screen(*, stderr: bool = False) -> Console:
     """A console that shows every text as it is: no markup, no emoji codes; plain where NO_COLOR is set."""
     return _Console(
@@ -75,8 +88,22 @@ def screen(*, stderr: bool = False) -> Console:
 
 def write(text: str) -> None:
     """Write a part of the result to stdout at once; cleaned where it is a terminal that would act on it."""
-    sys.stdout.write(clean(text) if on_terminal(sys.stdout) else text)
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(clean(text) if on_terminal(sys.stdout) else text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        silence_stdout()
+        raise UsageError(f"Cannot write the result: {error.strerror}.") from error
+
+
+def write_text(text: str) -> None:
+    """Write a whole result to stdout: broken between words for a reader, as it is for a program."""
+    if on_terminal(sys.stdout):
+        screen().print(Text(clean(text)))
+    else:
+        write(f"{text}\n")
 
 
 def write_json(value: Any, *, one_line: bool = False) -> None:

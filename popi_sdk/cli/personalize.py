@@ -16,7 +16,7 @@ from ..summary import DEFAULT_BUDGET, ESTIMATED, PreferenceSummary
 from .infer import tell_what_was_left_out
 from .inputs import STDIN, ensure_models, read_prompt, read_user
 from .options import AsJson, Budget, GeneratorName, InferrerName, MaxRetries, MaxTokens, Quiet, Say, Signals, Timeout
-from .output import note, waiting, warn, write, write_json
+from .output import note, waiting, warn, write, write_json, write_text
 
 __all__ = ["personalize"]
 
@@ -59,8 +59,7 @@ def personalize(
     The answer goes to stdout, and nothing else does. On a terminal, a note beside
     it shows the summary that was used and what it cost.
 
-    [bold]Examples[/bold]
-
+    Examples:
       popi personalize "What is DNS?" --say "Keep it short: one sentence."
       popi personalize "What is DNS?" --signals alice.jsonl --stream
       cat alice.jsonl | popi personalize "What is DNS?" -g openai:gpt-5-mini
@@ -79,7 +78,7 @@ def personalize(
             with waiting("Answering ...", quiet=quiet):
                 response = popi.personalize(known, question)
             if not as_json:
-                write(f"{response.text.strip()}\n")
+                write_text(response.text.strip())
     if as_json:
         write_json(as_dict(response), one_line=stream)
     elif response.finish_reason == "length":

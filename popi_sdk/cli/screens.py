@@ -15,25 +15,25 @@ from .output import clean
 
 __all__ = ["excerpt", "explanation", "signal_lines"]
 
+_ID = 8  # characters of an id: enough to find it in a file's JSON output
 _EXCERPT = 300  # characters of a text that can be of use in one line of any terminal
 
 
 def explanation(summary: PreferenceSummary, signals: Sequence[Signal]) -> RenderableType:
     """The sentences of a summary, each with the signals it rests on."""
     known = {signal.id: signal for signal in signals}
-    table = Table(box=box.ROUNDED, border_style="dim", expand=True, header_style="bold")
-    table.add_column("The summary says", ratio=5)
-    table.add_column("because of", style="cyan", no_wrap=True)
-    table.add_column("kind", no_wrap=True)
-    table.add_column("what the user did", ratio=7, no_wrap=True, overflow="ellipsis", style="dim")
+    table = Table(box=box.ROUNDED, border_style="dim", expand=True, header_style="bold", show_lines=True)
+    table.add_column("The summary says", ratio=2)
+    table.add_column("because of", ratio=5)
     for statement in summary.statements:
-        evidence = [known[name] for name in statement.evidence if name in known]
-        if not evidence:
-            table.add_row(Text(clean(statement.text)), "", "", Text("(this inferrer names no signals)"))
-        for number, signal in enumerate(evidence):
-            first = Text(clean(statement.text) if number == 0 else "")
-            table.add_row(first, signal.id[:8], signal.kind, excerpt(signal))
-        table.add_section()
+        grid = Table.grid(padding=(0, 1), expand=True)
+        grid.add_column(style="cyan", no_wrap=True)
+        grid.add_column(no_wrap=True)
+        grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis", style="dim")
+        for signal in (known[name] for name in statement.evidence if name in known):
+            grid.add_row(signal.id[:_ID], signal.kind, excerpt(signal))
+        unnamed = Text("This inferrer names no signals.", style="dim")
+        table.add_row(Text(clean(statement.text)), grid if grid.row_count else unnamed)
     return table
 
 
@@ -80,7 +80,7 @@ def _score(rating: Rating) -> str:
     if isinstance(rating.score, str) or isinstance(rating.scale, str):
         return {"agree": "agreed with", "disagree": "disagreed with"}.get(str(rating.score), "passed on")
     low, high = rating.scale
-    return f"gave {rating.score:g} on {low:g} to {high:g} to"
+    return f"{rating.score:g} on {low:g}..{high:g} for"
 
 
 def _quoted(text: str, most: int = _EXCERPT) -> str:

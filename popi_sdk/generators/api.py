@@ -302,7 +302,8 @@ class ApiGenerator(Generator):
         except self._raised() as error:
             if ours := _popi_cause(error):
                 raise ours from ours.__cause__  # not from `error`, which it caused: that would be a circle
-            shown = None if self.origin.cleaned(str(error)) != str(error) else error
+            behind = "".join(f"{one}{one!r}" for one in _behind(error))
+            shown = error if self.origin.cleaned(behind) == behind else None
             raise self._ours(error, timeout) from shown
 
     def _raised(self) -> tuple[type[Exception], ...]:
@@ -379,3 +380,15 @@ def _popi_cause(error: BaseException) -> PopiError | None:
             return cause
         cause = cause.__cause__
     return None
+
+
+def _behind(error: BaseException) -> Iterator[BaseException]:
+    """An error and all that a traceback of it would show."""
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            yield one
+            waiting += [one.__cause__, one.__context__]

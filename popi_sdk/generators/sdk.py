@@ -21,7 +21,7 @@ import httpx2
 from ..errors import ConfigurationError, PopiError
 from .api import ApiGenerator, AsyncReply, Reply
 from .limits import ErrorBody
-from .spec import BackendSpec, checked_key, is_loopback, shown_url
+from .spec import BackendSpec, checked_key, is_loopback, shown_url, visible_parts
 
 __all__ = ["SdkGenerator"]
 
@@ -80,7 +80,7 @@ class SdkGenerator(ApiGenerator):
         self.origin = replace(
             self.origin,
             url=self.url or (None if given is None else shown_url(str(given.base_url))),
-            secrets=tuple(key for key in keys if isinstance(key, str) and key),
+            secrets=tuple(part for key in keys if isinstance(key, str) for part in visible_parts(key)),
         )
         self._context: ssl.SSLContext | None = None
 
@@ -204,15 +204,16 @@ class SdkGenerator(ApiGenerator):
             return self.origin.timeout(timeout)
         if isinstance(error, tuple(library.DecodingError for library in libraries)):
             return self.origin.invalid(f"a body that cannot be decoded ({error})")
-        root = _root(error)
+        causes = list(_causes(error))
         refusals = [
             (library.InvalidURL, library.UnsupportedProtocol, library.LocalProtocolError) for library in libraries
         ]
         no_key = isinstance(error, self._sdk_error) and not isinstance(error, self._sdk.APIError)
-        if no_key or isinstance(root, (ValueError, TypeError, *(refusal for group in refusals for refusal in group))):
-            return self.origin.unsendable(root)
+        refused = (ValueError, TypeError, *(refusal for group in refusals for refusal in group))
+        if no_key or any(isinstance(cause, refused) for cause in causes):
+            return self.origin.unsendable(causes[-1])
         # A RuntimeError says that the client was closed meanwhile.
-        return self.origin.connection(root, retryable=not isinstance(root, RuntimeError))
+        return self.origin.connection(causes[-1], retryable=not isinstance(causes[-1], RuntimeError))
 
 
 def _http_libraries() -> list[Any]:
@@ -225,8 +226,9 @@ def _seconds(response: httpx2.Response, default: float) -> float:
     return float(response.request.extensions.get("timeout", {}).get("read") or default)
 
 
-def _root(error: BaseException) -> Exception:
-    """The library's 'Connection error.' says nothing; what caused it does."""
-    while isinstance(error.__cause__, Exception):
-        error = error.__cause__
-    return error if isinstance(error, Exception) else Exception(str(error))
+def _causes(error: BaseException) -> Iterator[Exception]:
+    """From an error to its root: the library's 'Connection error.' says nothing, what caused it does."""
+    cause: BaseException | None = error
+    while isinstance(cause, Exception):
+        yield cause
+        cause = cause.__cause__

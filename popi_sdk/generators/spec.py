@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError
 
-__all__ = ["BackendSpec", "checked_key", "checked_url", "is_loopback", "parse_backend", "shown_url"]
+__all__ = ["BackendSpec", "checked_key", "checked_url", "is_loopback", "parse_backend", "shown_url", "visible_parts"]
 
 _NAME = re.compile(r"[A-Za-z][\w.-]*")
 
@@ -92,6 +92,11 @@ def checked_key(key: str, backend: str) -> str:
             "character beyond ASCII. Copy it again."
         )
     return key
+
+
+def visible_parts(key: str) -> list[str]:
+    """What of a key is to be cut out of messages: a character that no header can hold may stand there escaped."""
+    return re.findall(r"[\x21-\x7e]{4,}", key)
 
 
 def _split_url(text: str) -> tuple[str, bool, str]:
