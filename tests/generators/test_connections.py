@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -105,13 +107,24 @@ async def test_the_callers_own_timeout_works_too(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_eight_threads_at_once(server, make, backend):
+def test_eight_threads_and_a_loop_at_once(server, make, backend):
     server.always(succeed(delay=0.05))
     generator = make(backend)
-    with ThreadPoolExecutor(8) as pool:
-        texts = list(pool.map(lambda number: ask(generator, MODES[number % 4]).text, range(32)))
-    assert texts == [shapes.TEXT] * 32
-    assert len(server.requests) == 32
+
+    others_done = threading.Event()
+
+    async def loop() -> list[str]:
+        async with generator:
+            answers = await asyncio.gather(*(generator.agenerate("hi") for _ in range(8)))
+            await asyncio.to_thread(others_done.wait)  # closing it closes it for all
+        return [answer.text for answer in answers]
+
+    with ThreadPoolExecutor(9) as pool:
+        awaited = pool.submit(asyncio.run, loop())
+        texts = list(pool.map(lambda number: ask(generator, ("generate", "stream")[number % 2]).text, range(32)))
+        others_done.set()
+    assert texts + awaited.result() == [shapes.TEXT] * 40
+    assert len(server.requests) == 40
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -130,14 +143,16 @@ def test_one_generator_in_two_loops(server, make, backend):
     assert len(server.requests) == 5
 
 
-@pytest.mark.filterwarnings("default::ResourceWarning")
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_loop_that_was_left_without_closing_does_no_harm_to_the_next(server, make, backend):
+def test_a_loop_that_was_left_without_closing_does_no_harm_to_the_next(server, backend):
     """Nobody can close its connections any more; Python says so when they are collected."""
     server.always(succeed())
-    generator = make(backend)
-    for _ in range(2):
-        assert asyncio.run(generator.agenerate("hi")).text == shapes.TEXT
+    generator = server.generator(backend)
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        for _ in range(2):
+            assert asyncio.run(generator.agenerate("hi")).text == shapes.TEXT
+        del generator
+        gc.collect()
     assert len({request.client for request in server.requests}) == 2
 
 
