@@ -68,12 +68,14 @@ def read_prompt(prompt: str, *, stdin_is_taken: bool, system: str | None = None)
     """The prompt as messages, from stdin for `-`.
 
     Raises:
-        UsageError: If stdin is read for something else already, or it is not UTF-8.
+        UsageError: If it is empty, not UTF-8, or stdin is read for something else already.
     """
     if prompt == STDIN:
         if stdin_is_taken:
             raise UsageError("The prompt '-' is read from stdin: give the signals with --signals FILE or --say TEXT.")
         prompt = _decoded(_bytes_of(STDIN), "The prompt")
+    if not prompt.strip():
+        raise UsageError("The prompt is empty. Write what the user asks.")
     messages = [Message(role="user", content=prompt)]
     return [Message(role="system", content=system), *messages] if system else messages
 

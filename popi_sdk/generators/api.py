@@ -334,6 +334,7 @@ class ApiGenerator(Generator):
             client.close()
 
     async def aclose(self) -> None:
+        """Close the connections of the sync verbs and of the running loop; another loop has to close its own."""
         self.close()
         with self._lock:
             lanes = self._async_clients.pop(asyncio.get_running_loop(), None)
