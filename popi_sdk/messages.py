@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from .errors import UsageError
 
-__all__ = ["Message", "Prompt", "as_messages", "text_of"]
+__all__ = ["Message", "Prompt", "as_messages", "content_of", "text_of"]
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
@@ -65,13 +65,19 @@ def text_of(content: Any) -> str | None:
     return "\n".join(parts)
 
 
+def content_of(message: Mapping[str, Any]) -> str | None:
+    """The text of an OpenAI message; one that only calls tools stands as `[tool_calls]`. None if it has none."""
+    text = text_of(message.get("content"))
+    return "[tool_calls]" if text == "" and message.get("tool_calls") else text
+
+
 def _message(item: Any, index: int) -> Message:
     if not isinstance(item, Mapping) or "role" not in item:
         raise UsageError(f'Message {index} is not {{"role": ..., "content": ...}}: {reprlib.repr(item)}')
     role = item["role"]
     if role not in ROLES:
         raise UsageError(f"Message {index} has the role {role!r}. Use one of: {', '.join(ROLES)}.")
-    content = text_of(item.get("content"))
+    content = content_of(item)
     if content is None:
         raise UsageError(f"Message {index} has a content that is neither text nor a list of parts.")
     return Message(role=role, content=_encodable(content, f"Message {index}"))

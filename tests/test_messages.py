@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from popi_sdk import UsageError
-from popi_sdk.messages import ROLES, as_messages, text_of
+from popi_sdk.messages import ROLES, as_messages, content_of, text_of
 
 USER = {"role": "user", "content": "Hi."}
 
@@ -30,7 +30,7 @@ def test_messages_keep_role_and_content_in_order() -> None:
         {"role": "system", "content": "Be kind."},
         {"role": "developer", "content": "Be brief."},
         USER,
-        {"role": "assistant", "content": ""},
+        {"role": "assistant", "content": "[tool_calls]"},
         {"role": "tool", "content": "42"},
         {"role": "user", "content": "[image_url]\nAnd?"},
     ]
@@ -92,6 +92,13 @@ def test_an_error_shows_little_of_a_huge_or_deep_message() -> None:
         assert len(str(caught.value)) < 300
     while deep:  # else Python takes the nest apart by recursion
         deep = deep[0]
+
+
+def test_a_turn_that_only_calls_tools_is_not_empty() -> None:
+    assert content_of({"content": None, "tool_calls": [{}]}) == "[tool_calls]"
+    assert content_of({"content": "Let me see.", "tool_calls": [{}]}) == "Let me see."
+    assert content_of({"content": None, "tool_calls": None}) == content_of({}) == ""
+    assert content_of({"content": 5, "tool_calls": [{}]}) is None
 
 
 def test_text_of_content() -> None:

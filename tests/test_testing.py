@@ -30,6 +30,7 @@ from popi_sdk import (
     Usage,
     UsageError,
     create_generator,
+    testing,
 )
 from popi_sdk.testing import EchoGenerator, FixedInferrer, ScriptedGenerator, no_requests
 
@@ -277,10 +278,8 @@ def state() -> list[Any]:
 
 
 @pytest.fixture
-def unguarded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def unguarded() -> Iterator[None]:
     """Without the guard of the test session, to see one rise and fall."""
-    from popi_sdk import testing
-
     wanted = testing._guard._wanted
     for _ in range(wanted):
         testing._guard.lower()
@@ -314,6 +313,14 @@ def test_blocks_of_several_threads_need_not_be_nested(unguarded: None) -> None:
     with pytest.raises(ConfigurationError):
         socket.gethostbyname(FAR_NAME)
     second.__exit__(None, None, None)
+    assert state() == before
+
+
+def test_a_platform_may_lack_a_call(unguarded: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = state()
+    monkeypatch.setitem(testing._REACHING, "send_by_pigeon", lambda args: args[0])
+    with no_requests():
+        assert not hasattr(socket.socket, "send_by_pigeon")
     assert state() == before
 
 

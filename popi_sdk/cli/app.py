@@ -84,8 +84,7 @@ def create_app() -> typer.Typer:
 def run(args: Sequence[str]) -> NoReturn:
     """Run the application on arguments and exit."""
     prepare_streams()
-    typer.main.get_command(create_app())(args=list(args), prog_name="popi")
-    sys.exit(0)
+    sys.exit(typer.main.get_command(create_app())(args=list(args), prog_name="popi"))
 
 
 def _as_markup(text: str) -> str:

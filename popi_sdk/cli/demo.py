@@ -95,7 +95,10 @@ def _built_in(name: str) -> User:
 
 
 def _draw(content: RenderableType, path: Path) -> None:
-    """The screen as SVG, without rich's web fonts: a picture in a README should load nothing."""
+    """The screen as SVG, without rich's web fonts: a picture in a README should load nothing.
+
+    `popi demo --svg docs/assets/demo.svg` makes the one in the README.
+    """
     console = Console(
         record=True, width=110, file=io.StringIO(), force_terminal=True, color_system="truecolor", legacy_windows=False
     )

@@ -137,9 +137,9 @@ def report_error(error: BaseException) -> None:
 def silence_stdout() -> None:
     """After a closed pipe: what is still buffered goes nowhere, instead of failing again when the process ends."""
     with suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        stdout = sys.stdout.fileno()
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), stdout)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from typing import Any, Self
 
@@ -205,7 +205,7 @@ class Personalizer:
         plain = render_plain(prompt)
         arguments = self._generate_arguments(options, timeout, max_retries)
 
-        async def pieces() -> AsyncIterator[str | PreferenceSummary | PersonalizedResponse]:
+        async def pieces() -> AsyncGenerator[str | PreferenceSummary | PersonalizedResponse]:
             summary = await self.ainfer(signals, budget=budget, timeout=timeout, max_retries=max_retries)
             yield summary
             messages = render_with_summary(prompt, summary)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from ..errors import UsageError
@@ -69,7 +70,7 @@ class PersonalizedStream(Stream[PersonalizedResponse]):
 class AsyncPersonalizedStream(AsyncStream[PersonalizedResponse]):
     """`PersonalizedStream`, for `async for`; `summary` is known from the first piece on."""
 
-    def __init__(self, source: AsyncIterator[str | PreferenceSummary | PersonalizedResponse]) -> None:
+    def __init__(self, source: AsyncGenerator[str | PreferenceSummary | PersonalizedResponse]) -> None:
         self._summary: PreferenceSummary | None = None
         super().__init__(self._pieces(source))
 
@@ -85,15 +86,11 @@ class AsyncPersonalizedStream(AsyncStream[PersonalizedResponse]):
         return self._summary
 
     async def _pieces(
-        self, source: AsyncIterator[str | PreferenceSummary | PersonalizedResponse]
+        self, source: AsyncGenerator[str | PreferenceSummary | PersonalizedResponse]
     ) -> AsyncIterator[str | PersonalizedResponse]:
-        try:
+        async with aclosing(source):
             async for item in source:
                 if isinstance(item, PreferenceSummary):
                     self._summary = item
                 else:
                     yield item
-        finally:
-            close = getattr(source, "aclose", None)
-            if close is not None:
-                await close()

@@ -13,7 +13,7 @@ from typing import IO, Any, NoReturn
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ..errors import SignalError
-from ..messages import text_of
+from ..messages import content_of
 from .types import (
     MAX_TEXT,
     Dialogue,
@@ -254,11 +254,11 @@ def _repeats(shared: list[Any], prompt: Any) -> bool:
 
 def _transcript(messages: list[Any]) -> Any:
     """One message is its text; several stand with their roles. Anything else is left for the validator to name."""
-    if not all(isinstance(message, Mapping) and text_of(message.get("content")) is not None for message in messages):
+    if not all(isinstance(message, Mapping) and content_of(message) is not None for message in messages):
         return messages
     if len(messages) == 1:
-        return text_of(messages[0]["content"])
-    return "\n".join(f"{message.get('role', 'user')}: {text_of(message['content'])}" for message in messages)
+        return content_of(messages[0])
+    return "\n".join(f"{message.get('role', 'user')}: {content_of(message)}" for message in messages)
 
 
 def _signal_error(error: ValidationError, where: str, line: int | None, index: int | None) -> SignalError:

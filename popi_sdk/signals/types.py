@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from ..messages import ROLES, text_of
+from ..messages import ROLES, content_of
 
 __all__ = [
     "MAX_TEXT",
@@ -194,7 +194,7 @@ class Edit(_BaseSignal):
 
 
 class DialogueMessage(_Frozen):
-    """One turn of a dialogue, in OpenAI's form. Other keys of such a message (name, tool_calls) are dropped."""
+    """One turn of a dialogue, in OpenAI's form. Other keys are dropped; a turn that only calls tools says so."""
 
     role: str
     content: OptionalText
@@ -204,7 +204,7 @@ class DialogueMessage(_Frozen):
     def _openai_form(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        return {"role": data.get("role"), "content": text_of(data.get("content"))}
+        return {"role": data.get("role"), "content": content_of(data)}
 
     @field_validator("role")
     @classmethod

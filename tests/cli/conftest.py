@@ -44,7 +44,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def popi(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Call `popi` in this process; `terminal=True` puts a person behind stdout and stderr, `typing=True` behind stdin."""
+    """Call `popi` in this process; `terminal` puts a person behind stdout and stderr, `typing` behind stdin."""
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERM", "xterm-256color")
     for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
@@ -98,7 +98,9 @@ def process() -> Call:
 
     def run(*args: str, stdin: str | None = None, **options: Any) -> Ended:
         command = [str(Path(sys.executable).with_name("popi")), *args]
-        done = subprocess.run(command, input=stdin or "", capture_output=True, encoding="utf-8", timeout=300, **options)
+        done = subprocess.run(
+            command, check=False, input=stdin or "", capture_output=True, encoding="utf-8", timeout=300, **options
+        )
         return Ended(done.returncode, done.stdout, done.stderr)
 
     return run

@@ -10,7 +10,7 @@ import pytest
 
 from popi_sdk import BackendConnectionError, SignalError, UsageError, __version__
 from popi_sdk.cli import main
-from popi_sdk.cli.output import prepare_streams
+from popi_sdk.cli.output import on_terminal, prepare_streams, silence_stdout
 from popi_sdk.testing import EchoGenerator, ScriptedGenerator
 
 COMMANDS = ["personalize", "infer", "demo", "pull", "doctor"]
@@ -99,12 +99,8 @@ def test_interrupt(popi, backend):
 
 
 def test_without_the_extra_it_says_how_to_install_it():
-    program = (
-        "import sys; sys.modules['typer'] = None\n"
-        "import popi_sdk.cli\n"
-        "popi_sdk.cli.main(['demo'])\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    program = "import sys; sys.modules['typer'] = None\nimport popi_sdk.cli\npopi_sdk.cli.main(['demo'])\n"
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stderr.strip() == "popi: 'typer' is not installed. Run: pip install 'popi-sdk[cli]'"
     assert done.stdout == ""
@@ -121,7 +117,7 @@ def test_without_the_extra_in_this_process(monkeypatch, capsys):
 
 def test_the_package_loads_none_of_it():
     program = "import sys, popi_sdk.cli; print([m for m in ('typer', 'rich', 'xllamacpp') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]"
 
 
@@ -151,6 +147,63 @@ def test_a_closed_pipe_in_the_middle(gguf):
     assert process.wait(60) == 141
 
 
+class Failing(io.StringIO):
+    """A stream that nobody reads any more, or that has no room."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def write(self, text):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (BrokenPipeError(), 141, ""),
+        (OSError(28, "No space left on device"), 2, "Error: Cannot write the result: No space left on device.\n"),
+    ],
+)
+def test_a_result_that_cannot_be_written(monkeypatch, capsys, error, code, message):
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setattr(sys, "stdout", Failing(error))
+    with pytest.raises(SystemExit) as ended:
+        main(["infer", "--say", "x", "-g", "compatible:m@http://127.0.0.1:9"])
+    assert (ended.value.code, capsys.readouterr().err) == (code, message)
+
+
+def test_a_closed_pipe_in_the_midst_of_a_screen(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setattr(sys, "stdout", Failing(BrokenPipeError()))
+    with pytest.raises(SystemExit) as ended:
+        main(["infer", "--say", "x", "--explain", "-g", "compatible:m@http://127.0.0.1:9"])
+    assert (ended.value.code, capsys.readouterr().err) == (141, "")
+
+
+def test_a_message_that_nobody_reads(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setattr(sys, "stderr", Failing(BrokenPipeError()))
+    with pytest.raises(SystemExit) as ended:
+        main(["infer", "-s", "/not/there.jsonl"])
+    assert ended.value.code == 2
+
+
+def test_after_a_closed_pipe_nothing_more_is_written(monkeypatch, tmp_path):
+    path = tmp_path / "out"
+    with path.open("w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        silence_stdout()
+        stream.write("too late")
+    assert path.read_text() == ""
+
+
+def test_a_closed_stream_is_no_terminal():
+    stream = io.StringIO()
+    stream.close()
+    assert on_terminal(stream) is False
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a child there")
 def test_ctrl_c_ends_a_running_answer(gguf):
     process = subprocess.Popen(
@@ -171,6 +224,7 @@ def test_a_full_disk_is_no_bug():
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
             [POPI, "infer", "--say", "x", "-g", "compatible:m@http://127.0.0.1:9"],
+            check=False,
             stdin=subprocess.DEVNULL,
             stdout=full,
             stderr=subprocess.PIPE,

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import popi_sdk.cli.inputs
-from popi_sdk import Generation, MissingExtraError, PreferenceSummary, Usage
+from popi_sdk import BackendConnectionError, Generation, MissingExtraError, PreferenceSummary, Usage
 from popi_sdk.generators import GenerationStream
 from popi_sdk.testing import EchoGenerator, ScriptedGenerator
 
@@ -178,8 +178,6 @@ def test_stream_as_json_is_one_object_a_line(popi, backend):
 
 
 def test_a_stream_that_breaks(popi, backend):
-    from popi_sdk import BackendConnectionError
-
     broken = Pieces("DNS is", BackendConnectionError("it broke", backend="mine"))
     ended = popi("personalize", "hi", "--say", "x", "--stream", "-g", backend(broken))
     assert (ended.code, ended.out, ended.err) == (3, "DNS is\n", "Error: it broke\n")
@@ -228,7 +226,8 @@ HOSTILE = "\x1b[31mred\x1b]0;title\x07 [red]x[/red] [/] \x9b2J over\rwritten 漢
 def test_what_a_model_writes_does_not_act_on_the_terminal(popi, backend, stream):
     name = backend(Pieces(HOSTILE) if stream else ScriptedGenerator([HOSTILE]))
     ended = popi("personalize", "hi", "--say", f"Short. {HOSTILE}", "-g", name, *stream, terminal=True)
-    for text in (ended.out, ended.err.replace("\x1b[2m", "").replace("\x1b[0m", "")):
+    note = ended.err[ended.err.index("Summary:") :]  # before it stands rich's own spinner
+    for text in (ended.out, note.replace("\x1b[2m", "").replace("\x1b[0m", "")):
         assert not set(text) & set("\x07\x9b\r")
         assert "\x1b]" not in text
         assert "\x1b[31m" not in text
@@ -237,7 +236,9 @@ def test_what_a_model_writes_does_not_act_on_the_terminal(popi, backend, stream)
 
 
 def test_json_shows_no_raw_control_character(popi, backend):
-    ended = popi("personalize", "hi", "--say", "x", "--json", "-g", backend(ScriptedGenerator([HOSTILE])), terminal=True)
+    ended = popi(
+        "personalize", "hi", "--say", "x", "--json", "-g", backend(ScriptedGenerator([HOSTILE])), terminal=True
+    )
     assert not set(ended.out) & set("\x1b\x07\x9b\r")
     assert ended.json["text"] == HOSTILE
 
@@ -249,10 +250,10 @@ def test_no_color(popi, backend, monkeypatch):
     assert "Summary: x." in ended.err
 
 
-def test_the_model_is_pulled_at_first_use(monkeypatch, popi):
+def test_the_model_is_pulled_at_first_use(monkeypatch):
     pulled = []
     monkeypatch.setattr(popi_sdk.cli.inputs, "is_pulled", lambda: None)
-    monkeypatch.setattr(popi_sdk.cli.inputs, "pull", lambda progress: pulled.append(progress))
+    monkeypatch.setattr(popi_sdk.cli.inputs, "pull", lambda *, progress: pulled.append(progress))
     popi_sdk.cli.inputs.ensure_models("local")
     popi_sdk.cli.inputs.ensure_models("llamacpp")
     popi_sdk.cli.inputs.ensure_models("openai:gpt", "llamacpp")
@@ -280,11 +281,11 @@ def test_on_the_real_model(gguf, process):
 
 def test_on_a_real_server(popi, llama_server, monkeypatch):
     monkeypatch.setenv("POPI_COMPATIBLE_API_KEY", llama_server.key)
-    ended = popi("personalize", "What is DNS?", "--say", "Short.", "-g", llama_server.spec("compatible"), "--max-tokens", "20", "--json")  # fmt: skip
+    args = ("-g", llama_server.spec("compatible"), "--max-tokens", "20", "--json")
+    ended = popi("personalize", "What is DNS?", "--say", "Short.", *args)
     assert ended.code == 0
     assert ended.json["counted_by"] == "estimated"
     assert ended.json["usage"]["output_tokens"] == 20
-    monkeypatch.setenv("POPI_COMPATIBLE_API_KEY", "wrong")
 
 
 def test_a_refused_key(popi, llama_server):

@@ -1,4 +1,4 @@
-"""All backends, all verbs: one answer. The real SDKs against a real server, the embedded engine, and the test doubles."""
+"""All backends, all verbs, one answer: real SDKs against a real server, the embedded engine, the test doubles."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support.modes import MODES, STREAMED, ask
 
-from popi_sdk.errors import UsageError
+from popi_sdk.errors import AuthenticationError, ContextTooLongError, UsageError
 from popi_sdk.generators import FunctionGenerator, Generation, GenerationOptions, Usage, create_generator
 from popi_sdk.generators.llamacpp import LlamaCppGenerator
 from popi_sdk.testing import EchoGenerator, ScriptedGenerator
@@ -15,7 +15,7 @@ from popi_sdk.testing import EchoGenerator, ScriptedGenerator
 SERVED = ("openai", "anthropic", "compatible")
 MODELS = ("llamacpp", *SERVED)
 ALL = (*MODELS, "function", "echo", "scripted")
-GREEDY = GenerationOptions(max_tokens=12, temperature=0)
+GREEDY = GenerationOptions(max_tokens=6, temperature=0)
 QUESTION = "Name three colours."
 
 
@@ -88,7 +88,7 @@ def test_stop_sequences(build, name):
     generator = build(name)
     whole = generator.generate(QUESTION, GREEDY).text
     word = whole.split()[2]
-    for mode in MODES:
+    for mode in ("generate", "astream"):
         answer = ask(generator, mode, QUESTION, GREEDY.model_copy(update={"stop": (word,)}))
         assert answer.text == whole[: whole.index(word)]
         assert answer.finish_reason == "stop"
@@ -97,7 +97,7 @@ def test_stop_sequences(build, name):
 @pytest.mark.parametrize("name", MODELS)
 def test_an_answer_that_ends_by_itself(build, name):
     generator = build(name)
-    for mode in MODES:
+    for mode in ("agenerate", "stream"):
         answer = ask(generator, mode, "Say only the word: yes", GenerationOptions(max_tokens=60, temperature=0))
         assert answer.finish_reason == "stop"
 
@@ -109,19 +109,11 @@ def test_system_prompt_history_and_parts_reach_the_model(build, name):
     system = [{"role": "system", "content": "You are a pirate. Answer in one short sentence."}]
     history = [{"role": "user", "content": "My name is Ada."}, {"role": "assistant", "content": "Hello Ada!"}]
     parts = [{"role": "user", "content": [{"type": "text", "text": QUESTION}]}]
-    texts = {}
-    tokens = []
-    for label, messages in {
-        "plain": plain,
-        "parts": parts,
-        "system": system + plain,
-        "all": system + history + plain,
-    }.items():
-        answers = [ask(generator, mode, messages, GREEDY) for mode in ("generate", "stream")]
-        assert len({(answer.text, answer.usage) for answer in answers}) == 1
-        texts[label] = answers[0].text
-        tokens.append(answers[0].usage.input_tokens)
-    assert texts["plain"] == texts["parts"] != texts["system"]
+    prompts = (plain, parts, system + plain, system + history + plain)
+    answers = [generator.generate(messages, GREEDY) for messages in prompts]
+    texts = [answer.text for answer in answers]
+    assert texts[0] == texts[1] != texts[2]
+    tokens = [answer.usage.input_tokens for answer in answers]
     assert tokens[0] == tokens[1]
     assert tokens[2] < tokens[3]
 
@@ -131,16 +123,16 @@ def test_temperature_and_seed_decide(build, name):
     generator = build(name)
 
     def sample(seed: int) -> str:
-        return generator.generate(QUESTION, GenerationOptions(max_tokens=12, temperature=1.5, seed=seed)).text
+        return generator.generate(QUESTION, GenerationOptions(max_tokens=5, temperature=1.5, seed=seed)).text
 
     assert sample(1) == sample(1)
-    assert len({sample(seed) for seed in range(4)}) > 1
+    assert len({sample(seed) for seed in (1, 2, 3)}) > 1
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_eight_threads_at_once(build, name):
     generator = build(name) if name != "scripted" else ScriptedGenerator(["red, green, blue"] * 8)
-    options = GenerationOptions(max_tokens=3, temperature=0)
+    options = GenerationOptions(max_tokens=2, temperature=0)
     with ThreadPoolExecutor(8) as pool:
         texts = list(pool.map(lambda mode: ask(generator, mode, QUESTION, options).text, ("generate", "stream") * 4))
     assert len(texts) == 8
@@ -186,8 +178,6 @@ def test_the_embedded_engine_from_a_backend_string(gguf, embedded):
 
 @pytest.mark.parametrize("name", SERVED)
 def test_real_errors_of_a_real_server(llama_server, build, name):
-    from popi_sdk.errors import AuthenticationError, ContextTooLongError
-
     with llama_server.generator(name, api_key="wrong-key") as generator:
         for mode in MODES:
             with pytest.raises(AuthenticationError) as caught:

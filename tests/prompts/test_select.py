@@ -147,6 +147,25 @@ def test_the_newest_by_time_is_kept_where_one_fits() -> None:
     assert select(signals, 8, Words()).ids == ids(signals[0])
 
 
+def test_a_counter_that_counts_more_for_the_whole_than_for_the_parts_is_kept_too() -> None:
+    class Superadditive(Words):
+        def count_tokens(self, text: str) -> int:
+            words = len(text.split())
+            return words + words * words // 400
+
+    signals = [
+        *(Writing(text=f"w{n} " * 5) for n in range(40)),
+        Survey(question="Tone?", answer="Warm."),
+        *statements(3),
+    ]
+    chosen = select(signals, 250, Superadditive())
+    assert chosen.tokens == Superadditive().count_tokens(chosen.text) <= 250
+    kept = Counter(signal.kind for signal in signals if signal.id in chosen.ids)
+    assert (kept["survey"], kept["statement"]) == (1, 3)
+    assert kept["writing"] > 5
+    assert select(signals[:-3], 250, Superadditive()).ids[-1] == signals[-4].id
+
+
 def test_nothing_fits() -> None:
     assert select(MIX, 1, Words()) == Selection((), (), used=0, total=8, repeats=0, shortened=0, tokens=0)
 
@@ -196,6 +215,16 @@ def test_the_budget_holds_with_a_real_tokenizer(gguf: Path) -> None:
             check(select(signals, budget, generator), signals, budget, generator)
 
         holds()
+
+
+@pytest.mark.parametrize("budget", [150, 400, 1_500, 6_000])
+def test_the_budget_holds_for_endless_dialogues_and_profiles(budget: int) -> None:
+    turns = [{"role": ("user", "assistant")[n % 2], "content": f"turn {n} " + "word " * 9} for n in range(10_000)]
+    signals = [Dialogue(messages=turns), Profile(attributes={f"attribute {n}": "x" * 40 for n in range(500)})]
+    chosen = select(signals, budget, ByteCounter())
+    check(chosen, signals, budget, ByteCounter())
+    assert chosen.used == chosen.shortened > 0
+    assert "of the 10000 turns" in chosen.text or budget < 400
 
 
 def test_a_hundred_thousand_signals_do_not_take_long() -> None:

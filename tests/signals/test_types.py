@@ -296,7 +296,7 @@ def test_dialogue_takes_openais_messages() -> None:
     assert [(turn.role, turn.content) for turn in dialogue.messages] == [
         ("developer", "Be brief."),
         ("user", "Look:\n[image_url]"),
-        ("assistant", ""),
+        ("assistant", "[tool_calls]"),
         ("tool", "42"),
         ("assistant", "It is 42."),
     ]
