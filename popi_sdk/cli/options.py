@@ -15,7 +15,10 @@ __all__ = [
     "MaxTokens",
     "Quiet",
     "Say",
+    "Seed",
     "Signals",
+    "System",
+    "Temperature",
     "Timeout",
 ]
 
@@ -61,6 +64,18 @@ Budget: TypeAlias = Annotated[
 ]
 MaxTokens: TypeAlias = Annotated[
     int, typer.Option("--max-tokens", min=1, metavar="TOKENS", help="Most tokens of an answer.")
+]
+Temperature: TypeAlias = Annotated[
+    float | None,
+    typer.Option(metavar="0..2", help="0 always takes the likeliest word.", show_default="0 for local"),
+]
+Seed: TypeAlias = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Makes sampling repeatable, where the backend has it.", show_default="none"),
+]
+System: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="A system prompt that stands before the prompt.", show_default="none"),
 ]
 Timeout: TypeAlias = Annotated[
     float | None,

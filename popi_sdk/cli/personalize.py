@@ -15,7 +15,21 @@ from ..signals import Signal
 from ..summary import DEFAULT_BUDGET, ESTIMATED, PreferenceSummary
 from .infer import tell_what_was_left_out
 from .inputs import STDIN, ensure_models, read_prompt, read_user
-from .options import AsJson, Budget, GeneratorName, InferrerName, MaxRetries, MaxTokens, Quiet, Say, Signals, Timeout
+from .options import (
+    AsJson,
+    Budget,
+    GeneratorName,
+    InferrerName,
+    MaxRetries,
+    MaxTokens,
+    Quiet,
+    Say,
+    Seed,
+    Signals,
+    System,
+    Temperature,
+    Timeout,
+)
 from .output import note, waiting, warn, write, write_json, write_text
 
 __all__ = ["personalize"]
@@ -36,18 +50,9 @@ def personalize(
     generator: GeneratorName = "local",
     budget: Budget = DEFAULT_BUDGET,
     max_tokens: MaxTokens = 512,
-    temperature: Annotated[
-        float | None,
-        typer.Option(metavar="0..2", help="0 always takes the likeliest word.", show_default="0 for local"),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Makes sampling repeatable, where the backend has it.", show_default="none"),
-    ] = None,
-    system: Annotated[
-        str | None,
-        typer.Option(metavar="TEXT", help="A system prompt that stands before the prompt.", show_default="none"),
-    ] = None,
+    temperature: Temperature = None,
+    seed: Seed = None,
+    system: System = None,
     timeout: Timeout = None,
     max_retries: MaxRetries = None,
     stream: Annotated[bool, typer.Option("--stream", help="Print the answer as it is written.")] = False,

@@ -55,8 +55,9 @@ class Personalizer:
         max_retries: int | None = None,
         cache_size: int = 1_024,
     ) -> None:
-        if budget < 1 or cache_size < 1:
-            raise ConfigurationError("budget and cache_size must be at least 1.")
+        for name, value in (("budget", budget), ("cache_size", cache_size)):
+            if value < 1:
+                raise ConfigurationError(f"{name}={value} must be at least 1.")
         self.budget = budget
         self.options = as_options(options)
         self.timeout = timeout
