@@ -186,5 +186,5 @@ def test_a_server_on_loopback_wants_no_key(server):
     "url", ["", "@https://example.test/v1", "@http://127.0.0.1.example.test", "@http://localhost.x"]
 )
 def test_a_server_elsewhere_wants_a_key(backend, name, url):
-    with pytest.raises(ConfigurationError, match=f"Set {name}_API_KEY, or pass api_key="):
+    with pytest.raises(ConfigurationError, match=f"Set {name}_API_KEY, or build it yourself: create_generator"):
         create_generator(f"{backend}:m{url}")
