@@ -15,7 +15,7 @@ from typing import Any, Self
 from ..errors import ConfigurationError
 from ..messages import Message, Prompt, as_messages
 from ..models import resolve_gguf
-from ..models.engine import Engine, EngineKey, engines, require_engine
+from ..models.engine import Engine, EngineKey, engines, load_library
 from ..settings import get_settings
 from .base import Generator
 from .faults import Origin
@@ -178,7 +178,7 @@ class LlamaCppGenerator(Generator):
 
     def _hold_locked(self) -> tuple[EngineKey, Engine]:
         if self._held is None:
-            require_engine()  # before the weights are pulled for it
+            load_library()  # before the weights are pulled for it
             self._held = engines.acquire(self._path or resolve_gguf(None), self.context, self.threads)
         return self._held
 

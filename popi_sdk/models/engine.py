@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from ..errors import BackendConnectionError, BackendError, BackendTimeoutError, ConfigurationError, needs_extra
 from ..messages import Message
 
-__all__ = ["Engine", "EngineKey", "EnginePool", "engines", "require_engine", "load_library"]
+__all__ = ["Engine", "EngineKey", "EnginePool", "engines", "load_library"]
 
 EngineKey = tuple[str, int, int]
 """(path, context in tokens, threads): engines that differ in one of these are not shared."""
@@ -237,17 +237,6 @@ class _Run:
         except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt too: C++ stands between here and the caller
             self.error = error
             return True
-
-
-def require_engine() -> Any:
-    """The module xllamacpp.
-
-    Raises:
-        MissingExtraError: If it is not installed.
-    """
-    with needs_extra("local"):
-        import xllamacpp
-    return xllamacpp
 
 
 class EnginePool:
