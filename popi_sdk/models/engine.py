@@ -82,6 +82,9 @@ class Engine:
             raise ConfigurationError(
                 f"llama.cpp cannot load {path}: {error} Check that it is a complete GGUF of a supported model."
             ) from error
+        # The server is back before its loop runs, and one that is told to stop before then never stops (seen in 1 of 3
+        # immediate closes). Whatever goes through its queue is answered by the loop.
+        self._server.handle_metrics()
         self._address = urlsplit(self._server.listening_address)
 
     def _params(self, xllamacpp: Any, context: int, threads: int) -> Any:
@@ -99,6 +102,7 @@ class Engine:
         params.api_keys = [self._key]
         params.ui = False
         params.endpoint_slots = False
+        params.endpoint_metrics = True
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads or os.cpu_count() or 1
         return params
 

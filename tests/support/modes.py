@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from popi_sdk.generators import Generation, Generator
+from popi_sdk.generators.api import ApiGenerator
 
 MODES = ("generate", "agenerate", "stream", "astream")
 STREAMED = ("stream", "astream")
@@ -40,4 +41,5 @@ async def _ask(generator: Generator, mode: str, prompt: Any, args: Any, pieces: 
                 pieces.append(piece)  # noqa: PERF401 - what came before an error is wanted too
             return stream.result
     finally:
-        await generator.aclose()  # the connections belong to this loop
+        if isinstance(generator, ApiGenerator):
+            await generator.aclose()  # the connections belong to this loop
