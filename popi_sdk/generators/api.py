@@ -307,7 +307,7 @@ class ApiGenerator(Generator):
             raise self._ours(error, timeout) from shown
 
     def _raised(self) -> tuple[type[Exception], ...]:
-        return (*self._foreign(), OSError, RuntimeError, ValueError)
+        return (*self._foreign(), OSError, RuntimeError, ValueError, ExceptionGroup)
 
     def _ours(self, error: Exception, timeout: float) -> PopiError:
         if isinstance(error, self._foreign()):
@@ -379,7 +379,8 @@ def _popi_cause(error: BaseException) -> PopiError | None:
     while cause is not None:
         if isinstance(cause, PopiError):
             return cause
-        cause = cause.__cause__
+        # anyio, which tries several addresses at once, puts even a single failure into a group.
+        cause = cause.exceptions[0] if isinstance(cause, ExceptionGroup) else cause.__cause__
     return None
 
 
