@@ -6,6 +6,8 @@ PopiError
     ConfigurationError         unknown backend, missing key, bad option, weights that are not there
       MissingExtraError          an optional dependency is missing: names the pip line
     SignalError                empty, malformed or oversized signals: says which one and why
+    DataError                  a file of users that cannot be measured with: says file, line and field
+    ScoringError               a response that cannot be scored: too long for the model, or without a finite probability
   BackendError               a provider or a model failed
     AuthenticationError        the key was refused
     RateLimitError             too many requests, or the quota is spent
@@ -29,10 +31,12 @@ __all__ = [
     "BackendTimeoutError",
     "ConfigurationError",
     "ContextTooLongError",
+    "DataError",
     "InvalidResponseError",
     "MissingExtraError",
     "PopiError",
     "RateLimitError",
+    "ScoringError",
     "SignalError",
     "UsageError",
     "needs_extra",
@@ -107,6 +111,28 @@ class SignalError(UsageError):
         self.line = line
         self.index = index
         self.field = field
+
+
+class DataError(UsageError):
+    """Users with held-out pairs that cannot be read or would not measure anything: malformed, repeated, leaked.
+
+    Attributes:
+        file: The file, if the data came from one.
+        line: 1-based line in it, if known.
+        field: Dotted name of the field at fault, if one is.
+    """
+
+    def __init__(
+        self, message: str, *, file: str | None = None, line: int | None = None, field: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.file = file
+        self.line = line
+        self.field = field
+
+
+class ScoringError(UsageError):
+    """A response that cannot be scored: it does not fit the model, or its log-probability is not finite."""
 
 
 class BackendError(PopiError):

@@ -100,6 +100,20 @@ class Generator(ABC):
 
         return AsyncGenerationStream(pieces())
 
+    def generate_batch(
+        self,
+        prompts: Sequence[Prompt],
+        options: GenerationOptions | None = None,
+        *,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+    ) -> list[Generation]:
+        """Answers to several prompts, in their order: by default one after the other; the first failure is raised.
+
+        A backend that computes several at once does it here. `timeout` and `max_retries` hold for each prompt.
+        """
+        return [self.generate(prompt, options, timeout=timeout, max_retries=max_retries) for prompt in prompts]
+
     @property
     def tokenizer(self) -> str:
         """Name of the tokenizer behind `count_tokens`; `estimated` where it is the UTF-8 byte bound."""
