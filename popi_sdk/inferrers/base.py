@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Self
 
-from ..errors import ConfigurationError, UsageError
+from ..errors import ConfigurationError, PopiError, UsageError
 from ..signals import Signal, sanitise
 from ..summary import (
     DEFAULT_BUDGET,
@@ -77,9 +77,21 @@ class PreferenceInferrer(ABC):
 
     def infer_batch(
         self, users: Iterable[Any], *, budget: int = DEFAULT_BUDGET, counter: TokenCounter | None = None
-    ) -> list[PreferenceSummary]:
-        """Summaries of several users, in their order; the first failure is raised."""
-        return [self.infer(signals, budget=budget, counter=counter) for signals in users]
+    ) -> list[PreferenceSummary | PopiError]:
+        """Summaries of several users, in their order; a user's failure stands in its place.
+
+        Args:
+            users: One user's signals each, as for `infer`.
+            budget: Most tokens of each summary.
+            counter: Who counts them.
+        """
+        results: list[PreferenceSummary | PopiError] = []
+        for signals in users:
+            try:
+                results.append(self.infer(signals, budget=budget, counter=counter))
+            except PopiError as error:
+                results.append(error)
+        return results
 
     @property
     def identity(self) -> str:

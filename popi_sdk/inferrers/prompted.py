@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..errors import ConfigurationError, InvalidResponseError
+from ..errors import ConfigurationError, InvalidResponseError, PopiError
 from ..generators import Generation, GenerationOptions, Generator, as_options
 from ..prompts import Selection, render_infer, select, template_digest
 from ..signals import Signal, as_signals
@@ -108,6 +108,33 @@ class PromptedInferrer(PreferenceInferrer):
             max_retries=max_retries,
         )
         return await asyncio.to_thread(self._summary, generation, selection, known, budget, counter)
+
+    def infer_batch(
+        self, users: Iterable[Any], *, budget: int = DEFAULT_BUDGET, counter: TokenCounter | None = None
+    ) -> list[PreferenceSummary | PopiError]:
+        """`PreferenceInferrer.infer_batch`, with one call of the generator: some compute several answers at once.
+
+        Raises:
+            PopiError: If the generator failed; a user without readable signals or summary is an item.
+        """
+        counter = counter or ByteCounter()
+        results: dict[int, PreferenceSummary | PopiError] = {}
+        asked: list[tuple[int, Selection, tuple[Signal, ...]]] = []
+        for place, signals in enumerate(users):
+            try:
+                known = as_signals(signals)
+                asked.append((place, self._select(known), known))
+            except PopiError as error:
+                results[place] = error
+        words = _words(budget, counter)
+        requests = [render_infer(selection, words=words) for _, selection, _ in asked]
+        generations = self.generator.generate_batch(requests, self._options(budget, counter)) if asked else []
+        for (place, selection, known), generation in zip(asked, generations, strict=True):
+            try:
+                results[place] = self._summary(generation, selection, known, budget, counter)
+            except PopiError as error:
+                results[place] = error
+        return [results[place] for place in sorted(results)]
 
     @property
     def identity(self) -> str:

@@ -159,14 +159,17 @@ async def test_the_async_twin_passes_everything_on() -> None:
     assert inferrer.calls == [call, call]
 
 
-def test_a_batch_keeps_the_order_and_raises_the_first_failure() -> None:
+def test_a_batch_keeps_the_order_and_a_failure_stands_in_its_place() -> None:
     inferrer = Recording()
     users = [["a"], ["b"], ["a"]]
     texts = [summary.text for summary in inferrer.infer_batch(users, budget=50)]
     assert texts == [as_signals(user)[0].id for user in users]
     assert inferrer.infer_batch([]) == []
-    with pytest.raises(UsageError, match="no signals"):
-        inferrer.infer_batch([["a"], [], [5]])
+    first, empty, malformed = inferrer.infer_batch([["a"], [], [5]])
+    assert first.text == texts[0]
+    assert isinstance(empty, UsageError)
+    assert "no signals" in str(empty)
+    assert isinstance(malformed, UsageError)
     assert len(FixedInferrer("Short.").infer_batch(iter(users), budget=5, counter=Words())) == 3
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -233,6 +233,24 @@ def test_a_batch_asks_once_per_user_in_order() -> None:
     generator = ScriptedGenerator(["One.", "Two.", "Three."])
     summaries = PromptedInferrer(generator).infer_batch([SIGNALS, SIGNALS[:1], SIGNALS[1:]], counter=generator)
     assert [summary.text for summary in summaries] == ["One.", "Two.", "Three."]
+
+
+def test_in_a_batch_a_failure_stands_in_its_place_and_the_generator_is_asked_once() -> None:
+    class Batching(ScriptedGenerator):
+        batches: ClassVar[list[int]] = []
+
+        def generate_batch(self, prompts, options=None, **call):
+            self.batches.append(len(prompts))
+            return super().generate_batch(prompts, options, **call)
+
+    inferrer = PromptedInferrer(Batching(["One.", "```", "Three."]))
+    one, malformed, unreadable, three = inferrer.infer_batch([SIGNALS, [5], SIGNALS[:1], SIGNALS[1:]])
+    assert (one.text, three.text) == ("One.", "Three.")
+    assert isinstance(malformed, SignalError)
+    assert isinstance(unreadable, InvalidResponseError)
+    assert Batching.batches == [3]
+    assert [type(error) for error in inferrer.infer_batch([[5]])] == [SignalError]
+    assert Batching.batches == [3]
 
 
 def test_the_identity_tells_apart_what_decides_the_summary(monkeypatch: pytest.MonkeyPatch) -> None:

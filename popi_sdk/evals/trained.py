@@ -1,0 +1,79 @@
+"""A directory with a trained model, as a row of the table: `popi.json` says what is in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import ConfigurationError
+from ..summary import DEFAULT_BUDGET
+
+__all__ = ["MANIFEST", "TrainedModel", "read_trained"]
+
+MANIFEST = "popi.json"
+FORMAT = 1
+
+
+class TrainedModel(BaseModel):
+    """What training left in a directory.
+
+    Attributes:
+        format: Version of this form.
+        base_model: What it was trained from: a name, an id or a path, as for `load_causal_lm`.
+        context: What its generator reads beside the prompt.
+        inferrer: Folder in the directory with the trained inference model (an adapter or a whole model).
+        generator: Folder with the trained generator; None for the base model.
+        budget: Most tokens of a summary that it was trained for.
+        name: The row's name (not in the file).
+        directory: Where it lies (not in the file).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")  # training writes more than evaluation reads
+
+    format: Literal[1] = 1
+    base_model: str
+    context: Literal["none", "signals", "summary"] = "summary"
+    inferrer: str | None = None
+    generator: str | None = None
+    budget: Annotated[int, Field(gt=0)] = DEFAULT_BUDGET
+    name: str = ""
+    directory: Path = Path()
+
+    @property
+    def inferrer_path(self) -> Path | None:
+        """Where the trained inference model lies."""
+        return self.directory / self.inferrer if self.inferrer else None
+
+    @property
+    def generator_path(self) -> Path | None:
+        """Where the trained generator lies."""
+        return self.directory / self.generator if self.generator else None
+
+
+def read_trained(name: str, directory: Path) -> TrainedModel:
+    """Read what a directory says of itself.
+
+    Raises:
+        ConfigurationError: If there is no such directory, no readable `popi.json`, or a folder it names is missing.
+    """
+    path = directory / MANIFEST
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"{name}={directory}: cannot read {MANIFEST} there ({error}). Give the directory that training wrote."
+        ) from error
+    try:
+        trained = TrainedModel.model_validate_json(text).model_copy(update={"name": name, "directory": directory})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"])) or "the file"
+        raise ConfigurationError(f"{path}: {field}: {first['msg']}.") from error
+    for folder in (trained.inferrer_path, trained.generator_path):
+        if folder is not None and not folder.is_dir():
+            raise ConfigurationError(f"{path} names {folder.name!r}, and there is no such folder beside it.")
+    if trained.context == "summary" and trained.inferrer is None:
+        raise ConfigurationError(f"{path}: its generator reads summaries, but no inferrer is named to write them.")
+    return trained
