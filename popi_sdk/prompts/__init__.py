@@ -3,6 +3,7 @@
 from .render import (
     TEXT_LIMIT,
     render_infer,
+    render_judge,
     render_plain,
     render_signal,
     render_with_signals,
@@ -16,6 +17,7 @@ __all__ = [
     "TEXT_LIMIT",
     "Selection",
     "render_infer",
+    "render_judge",
     "render_plain",
     "render_signal",
     "render_with_signals",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "TEXT_LIMIT",
     "render_infer",
+    "render_judge",
     "render_plain",
     "render_signal",
     "render_with_signals",
@@ -67,6 +68,25 @@ def render_with_signals(prompt: Prompt, selection: Selection) -> list[Message]:
 def render_plain(prompt: Prompt) -> list[Message]:
     """The prompt alone."""
     return _render_last("plain", prompt)
+
+
+def render_judge(
+    preferences: str, prompt: Prompt, first: str, second: str, *, limit: int = TEXT_LIMIT
+) -> list[Message]:
+    """The question which of two answers suits a user better; every text in it is quoted, so none can ask for itself.
+
+    Args:
+        preferences: The user's gold description, or a summary.
+        prompt: What was asked; of several messages each stands with its role.
+        first: Answer A.
+        second: Answer B.
+        limit: Most characters that are shown of each text.
+    """
+    turns = as_messages(prompt)
+    lines = [turn["content"] if len(turns) == 1 else f"{turn['role']}: {turn['content']}" for turn in turns]
+    asked = "\n".join(lines)
+    text = _template("judge").render(preferences=preferences, prompt=asked, first=first, second=second, limit=limit)
+    return [Message(role="user", content=text)]
 
 
 def template_digest(name: str) -> str:
