@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from ..errors import BackendError, PopiError
 from .demo import demo
 from .doctor import doctor
+from .eval import evaluate
 from .infer import infer
 from .output import prepare_streams, report_error, silence_stdout
 from .personalize import personalize
@@ -40,10 +41,23 @@ With what a user left behind, one JSON object a line:
   popi personalize "What is DNS?" --signals alice.jsonl
   popi personalize "What is DNS?" --signals alice.jsonl -g openai:gpt-5-mini
 
+What does it gain, and what does it cost?
+  popi eval styleworld --limit 50 --output runs/first
+
 Something does not work?
   popi doctor
 
 Exit codes: 0 done, 1 a bug, 2 wrong input, 3 backend failed, 130 interrupted."""
+
+
+_COMMANDS = {
+    "personalize": personalize,
+    "infer": infer,
+    "eval": evaluate,
+    "demo": demo,
+    "pull": pull,
+    "doctor": doctor,
+}
 
 
 class _Commands(TyperGroup):
@@ -76,8 +90,10 @@ def create_app() -> typer.Typer:
         context_settings={"help_option_names": ["--help", "-h"]},
     )
     app.callback()(_common)
-    for command in (personalize, infer, demo, pull, doctor):
-        app.command(help=_as_markup(command.__doc__ or ""), no_args_is_help=command is personalize)(command)
+    for name, command in _COMMANDS.items():
+        app.command(name, help=_as_markup(command.__doc__ or ""), no_args_is_help=command in (personalize, evaluate))(
+            command
+        )
     return app
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -37,6 +37,7 @@ class Method:
         context: What goes into the prompt.
         writer: Who writes the summary: `heuristic`, `prompted`, `gold`, or the name of a trained model.
         shuffled: Another user's summary instead of the user's own: what is left is not personal.
+        source: The trained model whose inferrer writes it, if one does.
         trained: The trained model whose generator reads it; None for the untouched base model.
         about: One line for people.
     """
@@ -45,6 +46,7 @@ class Method:
     context: Literal["none", "signals", "summary"]
     writer: str | None = None
     shuffled: bool = False
+    source: TrainedModel | None = None
     trained: TrainedModel | None = None
     about: str = ""
 
@@ -76,7 +78,8 @@ def methods_for(names: Sequence[str], *, gold: bool) -> list[Method]:
         if directory:
             rows += _trained_rows(label, read_trained(label, Path(directory)), has_gold)
         elif name in _SUMMARIES:
-            rows += _with_control(name, name) if name != "gold" or gold else []
+            if name != "gold" or gold:
+                rows += _with_control(Method(name, "summary", name, about=UNTRAINED[name]))
         elif name == "raw":
             rows.append(Method("raw", "signals", about=UNTRAINED["raw"]))
         elif name != NONE:
@@ -94,19 +97,19 @@ def _trained_rows(label: str, trained: TrainedModel, gold: bool) -> list[Method]
         return [Method(label, trained.context, trained=trained, about=about)]
     rows: list[Method] = []
     if trained.generator:
-        rows += _with_control(label, label, trained, "its own trained generator reads its summaries")
-    rows += _with_control(f"{label}:frozen", label, None, "the untouched base model reads its summaries")
+        about = "its own trained generator reads its summaries"
+        rows += _with_control(Method(label, "summary", label, source=trained, trained=trained, about=about))
+    about = "the untouched base model reads its summaries"
+    rows += _with_control(Method(f"{label}:frozen", "summary", label, source=trained, about=about))
     if gold and trained.generator:
-        rows += _with_control(f"{label}:gold", "gold", trained, "its trained generator reads gold descriptions")
+        about = "its trained generator reads gold descriptions"
+        rows += _with_control(Method(f"{label}:gold", "summary", "gold", trained=trained, about=about))
     return rows
 
 
-def _with_control(name: str, writer: str, trained: TrainedModel | None = None, about: str = "") -> list[Method]:
-    about = about or UNTRAINED.get(writer, "")
-    return [
-        Method(name, "summary", writer, trained=trained, about=about),
-        Method(name + _SHUFFLED, "summary", writer, True, trained, f"the control of {name}: another user's summary"),
-    ]
+def _with_control(method: Method) -> list[Method]:
+    about = f"the control of {method.name}: another user's summary"
+    return [method, replace(method, name=method.name + _SHUFFLED, shuffled=True, about=about)]
 
 
 def _refuse_repeats(names: Sequence[str]) -> None:

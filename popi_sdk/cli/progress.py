@@ -1,0 +1,83 @@
+"""How far a long command is, and how long it will still take: a bar on a terminal, now and then a line in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from .output import clean, on_terminal, screen
+
+__all__ = ["steps"]
+
+_EVERY = 30.0  # seconds between two lines in a log
+
+Report = Callable[[str, int, int], None]
+
+
+@contextmanager
+def steps(*, quiet: bool) -> Iterator[Report]:
+    """Yields what is told the step, how much of it is done, and how much there is (0: not known)."""
+    if quiet:
+        yield lambda *_: None
+    elif on_terminal(sys.stderr):
+        with _bar() as bar:
+            yield _Shown(bar)
+    else:
+        yield _Logged()
+
+
+class _Shown:
+    def __init__(self, bar: Progress) -> None:
+        self.bar = bar
+        self.step = ""
+        self.task = bar.add_task("", total=None)
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        if step != self.step:
+            self.step = step
+            self.bar.reset(self.task, description=clean(step), total=total or None, completed=done)
+        else:
+            self.bar.update(self.task, completed=done, total=total or None)
+
+
+class _Logged:
+    """A line when a step begins, and one every half a minute."""
+
+    def __init__(self) -> None:
+        self.step = ""
+        self.began = self.said = 0.0
+        self.first = 0
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if step != self.step:
+            self.step, self.began, self.first = step, now, done
+            self._say(f"{step} ...", now)
+        elif total and now - self.said >= _EVERY:
+            ahead = (now - self.began) * (total - done) / (done - self.first) if done > self.first else None
+            left = "" if ahead is None else f", about {_minutes(ahead)} left"
+            self._say(f"{step}: {done:,} of {total:,}{left}", now)
+
+    def _say(self, text: str, now: float) -> None:
+        self.said = now
+        print(clean(text), file=sys.stderr, flush=True)  # noqa: T201 - this is the log
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def _bar() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=screen(stderr=True),
+        transient=True,
+    )

@@ -1,0 +1,321 @@
+"""From items to results: every figure of METHOD.md, section 4, for every row."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from .journal import read_rows
+from .methods import NONE
+from .metrics import Interval, paired_difference, ratio_over_users
+from .run import ITEMS, SUMMARIES, read_manifest
+
+__all__ = ["BETA", "Results", "RowResult", "SummaryFacts", "Tally", "read_results", "tally"]
+
+BETA = 0.1
+"""Of the DPO loss behind `information`."""
+
+_SHUFFLED = ":shuffled"
+_FEWEST_USERS = 10  # below, an interval over users is no evidence
+
+
+@dataclass(slots=True)
+class Tally:
+    """One row's items, summed by user: all that the figures need."""
+
+    credit: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    pairs: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    free: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    free_per_token: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    loss: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    context_tokens: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    population: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    population_pairs: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    parts: dict[str, Tally] = field(default_factory=dict)
+    signals_used: int = 0
+    signals_total: int = 0
+
+    def add(self, item: Mapping[str, Any]) -> None:
+        """Count an item, also in its parts: its kind, and contested or not."""
+        self._count(item)
+        names = [f"kind:{item['kind']}"] if item["kind"] else []
+        agrees = item["population_agrees"]
+        if agrees is not None:
+            user = item["user_id"]
+            self.population[user] += agrees
+            self.population_pairs[user] += 1
+            if agrees != _UNDECIDED:
+                names.append("contested" if agrees < _UNDECIDED else "uncontested")
+        for name in names:
+            self.parts.setdefault(name, Tally())._count(item)
+
+    def _count(self, item: Mapping[str, Any]) -> None:
+        user = item["user_id"]
+        self.credit[user] += item["credit"]
+        self.pairs[user] += 1
+        self.free[user] += _wins(item["margin"])
+        self.free_per_token[user] += _wins(item["margin_per_token"])
+        self.loss[user] += _softplus(-BETA * item["delta"]) / BETA
+        self.context_tokens[user] += item["context_tokens"]
+        self.signals_used += item.get("signals_used", 0)
+        self.signals_total += item.get("signals_total", 0)
+
+    def share(self, sums: Mapping[str, float], seed: int) -> Interval:
+        """A mean over items with its interval over users."""
+        return ratio_over_users([sums[user] for user in self.pairs], list(self.pairs.values()), seed=seed)
+
+    def minus(self, other: Tally, sums: str, seed: int) -> Interval:
+        """The paired difference of two rows on the same items.
+
+        Raises:
+            UsageError: If they are not the same items.
+        """
+        if dict(self.pairs) != dict(other.pairs):
+            raise UsageError("Two rows can only be compared on the same pairs of the same users.")
+        mine, theirs = getattr(self, sums), getattr(other, sums)
+        users = list(self.pairs)
+        return paired_difference(
+            [mine[user] for user in users], [theirs[user] for user in users], list(self.pairs.values()), seed=seed
+        )
+
+
+_UNDECIDED = 0.5
+
+
+def _wins(margin: float) -> float:
+    return 1.0 if margin > 0 else 0.5 if margin == 0 else 0.0
+
+
+def _softplus(value: float) -> float:
+    """log(1 + exp(value)) without overflow."""
+    return max(value, 0.0) + math.log1p(math.exp(-abs(value)))
+
+
+def tally(items: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Tally]:
+    """Items summed by (reader, row)."""
+    tallies: dict[tuple[str, str], Tally] = defaultdict(Tally)
+    for item in items:
+        tallies[item["reader"], item["row"]].add(item)
+    return dict(tallies)
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryFacts:
+    """What the summaries of a row are like.
+
+    Attributes:
+        users: For how many users one was asked for.
+        failed: For how many none could be written; their pairs are read without a context, so they tie.
+        tokens: Mean tokens of one.
+        signals_used: Share of the signals that the writer saw; None where it saw none (gold).
+        distinct: How many different texts there are.
+    """
+
+    users: int
+    failed: int
+    tokens: float
+    signals_used: float | None
+    distinct: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowResult:
+    """One row of the table.
+
+    Attributes:
+        reader: The model that read the contexts.
+        row: Name of the row.
+        about: What it is.
+        accuracy: Share of held-out pairs with Delta > 0; ties count half.
+        reference_free: The same on log pi(y+) - log pi(y-) alone.
+        reference_free_per_token: The same, each log-probability divided by its tokens.
+        context_tokens: Tokens that the context adds to a request, mean over requests.
+        contested: Accuracy where the population prefers the other response; None if the data does not say.
+        uncontested: Accuracy on the other pairs.
+        kinds: Accuracy by kind of pair.
+        personal: Accuracy minus that of the row with other users' summaries, paired.
+        information: DPO loss with another user's summary minus with the own, in nats (beta = 0.1), paired.
+        over_population: Accuracy minus what the population's preference reaches on the same pairs, paired.
+        signals_used: Share of the signals that fitted into the prompt, in rows with raw signals.
+        summaries: What the summaries are like; None where there are none.
+        per_user: Accuracy of each user.
+    """
+
+    reader: str
+    row: str
+    about: str
+    accuracy: Interval
+    reference_free: Interval
+    reference_free_per_token: Interval
+    context_tokens: Interval
+    contested: Interval | None
+    uncontested: Interval | None
+    kinds: dict[str, Interval]
+    personal: Interval | None
+    information: Interval | None
+    over_population: Interval | None
+    signals_used: float | None
+    summaries: SummaryFacts | None
+    per_user: list[float]
+
+    @property
+    def shuffled(self) -> bool:
+        """Whether it is a control."""
+        return self.row.endswith(_SHUFFLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """All rows of a run, with the manifest it was made from.
+
+    Attributes:
+        manifest: Configuration, data digest, versions, commit.
+        rows: In the order of the run, one block a reader.
+        population: What the population's preference reaches on these pairs; None if the data does not say.
+        contested_share: Share of the pairs on which it prefers the other response.
+        few_users: Whether there are too few users for an interval over them to be evidence.
+        extras: Further measurements: `over_personalisation`, `win_rate`.
+    """
+
+    manifest: dict[str, Any]
+    rows: list[RowResult]
+    population: Interval | None
+    contested_share: float | None
+    few_users: bool
+    extras: dict[str, Any] = field(default_factory=dict)
+
+    def row(self, name: str, reader: str | None = None) -> RowResult:
+        """A row by name; of the first reader unless another is named.
+
+        Raises:
+            UsageError: If there is none.
+        """
+        for row in self.rows:
+            if row.row == name and reader in (None, row.reader):
+                return row
+        raise UsageError(f"There is no row {name!r}. There are: {', '.join(row.row for row in self.rows)}.")
+
+
+def read_results(folder: Path) -> Results:
+    """Compute the results of a run from its journals.
+
+    Raises:
+        UsageError: If the folder holds no run, or the run is not finished.
+    """
+    manifest = read_manifest(folder)
+    if not (folder / ITEMS).is_file():
+        raise UsageError(f"The run in {folder} is not finished. Go on with --resume.")
+    tallies = tally(read_rows(folder / ITEMS))
+    facts = _summary_facts(read_rows(folder / SUMMARIES))
+    seed = manifest["config"]["seed"]
+    _refuse_unfinished(folder, manifest, tallies)
+    reference = tallies[_first_reader(manifest), NONE]
+    rows = [_row(key, row, tallies, manifest["rows"].get(key[1], ""), facts, seed) for key, row in tallies.items()]
+    decided = {part: reference.parts.get(part, Tally()) for part in ("contested", "uncontested")}
+    counts = {part: sum(row.pairs.values()) for part, row in decided.items()}
+    known = sum(reference.population_pairs.values())
+    return Results(
+        manifest=manifest,
+        rows=rows,
+        population=_population(reference, seed),
+        contested_share=counts["contested"] / known if known else None,
+        few_users=len(reference.pairs) < _FEWEST_USERS,
+    )
+
+
+def _first_reader(manifest: Mapping[str, Any]) -> str:
+    return str(manifest["model"]["name"])
+
+
+def _refuse_unfinished(folder: Path, manifest: Mapping[str, Any], tallies: Mapping[tuple[str, str], Tally]) -> None:
+    reader, wanted = _first_reader(manifest), manifest["data"]["pairs"]
+    readers = {key[0] for key in tallies}
+    complete = all(
+        sum(tallies[reader, row].pairs.values()) == wanted if (reader, row) in tallies else False
+        for row in manifest["rows"]
+    ) and len(readers) == 1 + len(manifest["config"]["readers"])
+    if not complete or any(sum(row.pairs.values()) != wanted for row in tallies.values()):
+        raise UsageError(f"The run in {folder} is not finished. Go on with --resume.")
+
+
+def _population(reference: Tally, seed: int) -> Interval | None:
+    if not reference.population_pairs:
+        return None
+    users = list(reference.population_pairs)
+    counts = [reference.population_pairs[user] for user in users]
+    return ratio_over_users([reference.population[user] for user in users], counts, seed=seed)
+
+
+def _row(
+    key: tuple[str, str],
+    row: Tally,
+    tallies: Mapping[tuple[str, str], Tally],
+    about: str,
+    facts: Mapping[str, SummaryFacts],
+    seed: int,
+) -> RowResult:
+    reader, name = key
+    control = tallies.get((reader, name + _SHUFFLED))
+    contested, uncontested = row.parts.get("contested"), row.parts.get("uncontested")
+    kinds = {part.removeprefix("kind:"): one for part, one in sorted(row.parts.items()) if part.startswith("kind:")}
+    return RowResult(
+        reader=reader,
+        row=name,
+        about=about,
+        accuracy=row.share(row.credit, seed),
+        reference_free=row.share(row.free, seed),
+        reference_free_per_token=row.share(row.free_per_token, seed),
+        context_tokens=row.share(row.context_tokens, seed),
+        contested=contested.share(contested.credit, seed) if contested else None,
+        uncontested=uncontested.share(uncontested.credit, seed) if uncontested else None,
+        kinds={kind: one.share(one.credit, seed) for kind, one in kinds.items()},
+        personal=row.minus(control, "credit", seed) if control else None,
+        information=control.minus(row, "loss", seed) if control else None,
+        over_population=_over_population(row, seed),
+        signals_used=row.signals_used / row.signals_total if row.signals_total else None,
+        summaries=facts.get(_writer(name)),
+        per_user=[row.credit[user] / count for user, count in row.pairs.items()],
+    )
+
+
+def _over_population(row: Tally, seed: int) -> Interval | None:
+    """Only where the data knows the population's preference for every pair: else they are not the same pairs."""
+    if dict(row.population_pairs) != dict(row.pairs):
+        return None
+    users = list(row.pairs)
+    return paired_difference(
+        [row.credit[user] for user in users],
+        [row.population[user] for user in users],
+        list(row.pairs.values()),
+        seed=seed,
+    )
+
+
+def _writer(row: str) -> str:
+    """Who wrote the summaries of a row: `joint:frozen:shuffled` reads what `joint` wrote, `joint:gold` what `gold` did."""
+    parts = row.removesuffix(_SHUFFLED).split(":")
+    return "gold" if parts[-1] == "gold" else parts[0]
+
+
+def _summary_facts(rows: Iterable[Mapping[str, Any]]) -> dict[str, SummaryFacts]:
+    by_writer: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        by_writer[row["writer"]].append(row)
+    return {writer: _facts(rows) for writer, rows in by_writer.items()}
+
+
+def _facts(rows: list[Mapping[str, Any]]) -> SummaryFacts:
+    written = [row for row in rows if "text" in row]
+    total = sum(row.get("signals_total", 0) for row in written)
+    return SummaryFacts(
+        users=len(rows),
+        failed=len(rows) - len(written),
+        tokens=sum(row["tokens"] for row in written) / len(written) if written else 0.0,
+        signals_used=sum(row.get("signals_used", 0) for row in written) / total if total else None,
+        distinct=len({row["text"] for row in written}),
+    )

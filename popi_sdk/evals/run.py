@@ -1,0 +1,286 @@
+"""One evaluation: every row on the same pairs of the same users; a killed one goes on where it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigurationError, DataError, UsageError
+from .config import EvalConfig, machine_facts
+from .donors import assign_donors
+from .journal import Journal
+from .methods import NONE, Method, methods_for
+from .readers import Reader, Reading
+from .writers import SummaryWriter, writers_for
+
+if TYPE_CHECKING:
+    from ..data.open import Dataset
+    from ..data.record import UserRecord
+    from ..models.causal_lm import CausalLM
+
+__all__ = ["CHUNK", "ITEMS", "MANIFEST", "SUMMARIES", "Progress", "evaluate"]
+
+CHUNK = 16
+"""Users that are computed together. It is fixed: what a batch holds may move a sum in its last digits."""
+
+MANIFEST, SUMMARIES, ITEMS = "run.json", "summaries.jsonl", "items.jsonl"
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """What is kept in memory of all users: who they are, not what they said."""
+
+    users: list[tuple[str, tuple[str, ...]]]
+    pairs: int
+    gold: bool
+
+
+def evaluate(
+    config: EvalConfig, output: str | Path, *, resume: bool = False, progress: Progress = lambda *_: None
+) -> Path:
+    """Compute every item of an evaluation; `popi_sdk.evals.report` makes the results of them.
+
+    The folder then holds `run.json` (configuration, data digest, versions, commit), `summaries.jsonl` and
+    `items.jsonl` (one line a pair and row). Users are read in chunks; memory does not grow with the data file.
+
+    Args:
+        config: What to measure.
+        output: The folder; new or empty, or with `resume` that of a killed run of the same configuration.
+        resume: Go on from what is there.
+        progress: Called now and then.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigurationError: If a name is unknown, or the folder holds another run.
+        DataError: If the data cannot be read or measures nothing.
+        ScoringError: If a prompt with a response does not fit a model.
+    """
+    from ..data import open_data
+    from ..models.causal_lm import load_causal_lm
+
+    _refuse_same_readers(config)
+    folder = Path(output)
+    refuse_foreign(folder, resume=resume)
+    data = open_data(config.data, split=config.split, limit=config.limit, seed=config.seed)
+    progress("reading the data", 0, 0)
+    index = _index(data)
+    methods = methods_for(config.methods, gold=index.gold)
+    if len(index.users) < 2:
+        methods = [method for method in methods if not method.shuffled]
+    progress("loading the model", 0, 0)
+    model = load_causal_lm(config.model, dtype=config.dtype, device=config.device)
+    _write_manifest(folder, _manifest(config, data, index, model, methods), resume=resume)
+    summaries = Journal(folder / SUMMARIES)
+    _write_summaries(data, index, methods, model, config, summaries, progress)
+    items = Journal(folder / ITEMS)
+    run = _Scoring(data, index, methods, summaries, items, config, progress)
+    run.with_reader(Reader(model, config.raw_budget))
+    del model
+    for name in config.readers:
+        other = load_causal_lm(name, dtype=config.dtype, device=config.device)
+        run.with_reader(Reader(other, config.raw_budget), transfer=True)
+    return folder
+
+
+def refuse_foreign(folder: Path, *, resume: bool) -> None:
+    """Refuse to write into a folder with anything else in it, before the long work.
+
+    Raises:
+        ConfigurationError: If the folder is not empty and `resume` is not given, or it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise ConfigurationError(f"Cannot use {folder} for the results: {error.strerror or error}.") from error
+    if held and MANIFEST not in held:
+        raise ConfigurationError(f"{folder} is not empty ({held[0]} ...). Give a new folder for the results.")
+    if held and not resume:
+        raise ConfigurationError(f"{folder} holds a run already. Give --resume to go on with it, or another folder.")
+
+
+def _refuse_same_readers(config: EvalConfig) -> None:
+    names = [config.model, *config.readers]
+    if len(set(names)) < len(names):
+        raise ConfigurationError("A reader is there twice, or is the model itself. Name each model once.")
+
+
+def _index(data: Dataset) -> _Index:
+    users, pairs, gold = [], 0, False
+    for record in data:
+        users.append((record.user_id, record.groups))
+        pairs += len(record.pairs)
+        gold = gold or record.gold is not None
+    if not users:
+        raise DataError(f"{data.name} has no users in the split {data.split!r}.")
+    return _Index(users, pairs, gold)
+
+
+def _manifest(
+    config: EvalConfig, data: Dataset, index: _Index, model: CausalLM, methods: Sequence[Method]
+) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "config": config.model_dump(mode="json"),
+        "data": {
+            "name": data.name,
+            "split": data.split,
+            "note": data.note,
+            "digest": data.digest(),
+            "users": len(index.users),
+            "pairs": index.pairs,
+            "donors_outside": assign_donors(index.users, seed=config.seed).outside,
+        },
+        "model": {"name": model.name, "dtype": str(model.dtype).removeprefix("torch."), "device": str(model.device)},
+        "rows": {method.name: method.about for method in methods},
+        **machine_facts(),
+    }
+
+
+_SAME = ("format", "config", "data", "model", "rows")
+
+
+def _write_manifest(folder: Path, manifest: Mapping[str, Any], *, resume: bool) -> None:
+    path = folder / MANIFEST
+    if not path.exists():
+        write_atomically(path, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+        return
+    assert resume
+    before = read_manifest(folder)
+    for part in _SAME:
+        if before.get(part) != manifest[part]:
+            raise ConfigurationError(
+                f"{folder} holds another run: {part} was {_short(before.get(part))}, and is {_short(manifest[part])}. "
+                "Give the same options and data, or another folder."
+            )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) < 300 else f"{text[:300]} ..."
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a run in a folder says of itself.
+
+    Raises:
+        UsageError: If there is none, or it cannot be read.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{folder} holds no run that can be read ({error}). Give a folder that `popi eval` wrote."
+        ) from (error)
+    if not isinstance(manifest, dict) or manifest.get("format") != 1:
+        raise UsageError(f"{folder / MANIFEST} has another form than this version reads. Run the evaluation again.")
+    return manifest
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        UsageError: If it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8", errors="replace", newline="\n")
+        partial.replace(path)
+    except OSError as error:
+        raise UsageError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def _chunks(data: Dataset) -> Iterator[tuple[int, tuple[UserRecord, ...]]]:
+    users = iter(data)
+    return enumerate(iter(lambda: tuple(islice(users, CHUNK)), ()))
+
+
+def _write_summaries(
+    data: Dataset,
+    index: _Index,
+    methods: Sequence[Method],
+    model: CausalLM,
+    config: EvalConfig,
+    journal: Journal,
+    progress: Progress,
+) -> None:
+    """All summaries first: a shuffled row needs those of users who come later."""
+    for writer in writers_for(methods, model, budget=config.budget, raw_budget=config.raw_budget):
+        with closing(writer):
+            _write_one(writer, data, len(index.users), journal, progress)
+
+
+def _write_one(writer: SummaryWriter, data: Dataset, users: int, journal: Journal, progress: Progress) -> None:
+    done = 0
+    for number, records in _chunks(data):
+        progress(f"{writer.name}: writing summaries", done, users)
+        unit = f"{writer.name}/{number}"
+        if unit not in journal:
+            journal.append(unit, writer.write(records))
+        done += len(records)
+    progress(f"{writer.name}: writing summaries", done, users)
+
+
+class _Scoring:
+    """Scores all rows, chunk by chunk, so that every row is there for the users that are done."""
+
+    def __init__(
+        self,
+        data: Dataset,
+        index: _Index,
+        methods: Sequence[Method],
+        summaries: Journal,
+        items: Journal,
+        config: EvalConfig,
+        progress: Progress,
+    ) -> None:
+        self.data = data
+        self.methods = methods
+        self.items = items
+        self.progress = progress
+        self.pairs = index.pairs
+        self.donors = assign_donors(index.users, seed=config.seed).of
+        self.texts = _texts(summaries.rows())
+
+    def with_reader(self, reader: Reader, *, transfer: bool = False) -> None:
+        """Score with one model; another reader than the summaries' own takes the rows that need no trained one."""
+        methods = [method for method in self.methods if not (transfer and method.trained)]
+        done = 0
+        for number, records in _chunks(self.data):
+            pairs = sum(len(record.pairs) for record in records)
+            reference = self._known(reader, number)
+            for method in methods:
+                self.progress(f"{reader.name}: scoring", done, self.pairs * len(methods))
+                unit = f"{reader.name}/{number}/{method.name}"
+                if unit not in self.items:
+                    users = [(record, self._reading(reader, method, record)) for record in records]
+                    self.items.append(unit, reader.score(method, users, reference))
+                done += pairs
+        self.progress(f"{reader.name}: scoring", done, self.pairs * len(methods))
+
+    def _reading(self, reader: Reader, method: Method, record: UserRecord) -> Reading:
+        user = self.donors[record.user_id] if method.shuffled else record.user_id
+        return reader.reading(method, record, self.texts.get((method.writer or "", user)))
+
+    def _known(self, reader: Reader, number: int) -> dict[tuple[str, int], tuple[float, float]]:
+        """The reference's figures for a chunk that a killed run left half done."""
+        unit = f"{reader.name}/{number}/{NONE}"
+        if unit not in self.items:
+            return {}
+        rows = self.items.rows(lambda row: row["unit"] == unit)
+        return {(row["user_id"], row["pair"]): (row["chosen"], row["rejected"]) for row in rows}
+
+
+def _texts(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+    return {(row["writer"], row["user_id"]): row["text"] for row in rows if "text" in row}

@@ -1,0 +1,113 @@
+"""Who writes the summaries of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigurationError, PopiError
+from ..inferrers import HeuristicInferrer, PreferenceInferrer, PromptedInferrer
+from ..summary import TokenCounter, fit_to_budget
+from .methods import Method
+
+if TYPE_CHECKING:
+    from ..data.record import UserRecord
+    from ..models.causal_lm import CausalLM
+
+__all__ = ["SummaryWriter", "writers_for"]
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryWriter:
+    """Writes the summaries of one row for many users.
+
+    Attributes:
+        name: As in `Method.writer`.
+        inferrer: Who infers; None where the data's own descriptions are taken.
+        budget: Most tokens.
+        counter: Who counts them.
+    """
+
+    name: str
+    inferrer: PreferenceInferrer | None
+    budget: int
+    counter: TokenCounter
+
+    def write(self, records: Sequence[UserRecord]) -> list[dict[str, Any]]:
+        """One row a user for the journal of summaries: the text, or the error that came instead."""
+        if self.inferrer is None:
+            return [self._described(record) for record in records]
+        summaries = self.inferrer.infer_batch(
+            [record.signals for record in records], budget=self.budget, counter=self.counter
+        )
+        return [self._row(record, summary) for record, summary in zip(records, summaries, strict=True)]
+
+    def close(self) -> None:
+        """Give back what the inferrer holds."""
+        if isinstance(self.inferrer, PromptedInferrer):
+            self.inferrer.generator.close()
+
+    def _described(self, record: UserRecord) -> dict[str, Any]:
+        if not record.gold:
+            return {"writer": self.name, "user_id": record.user_id, "error": "the data has no description of this user"}
+        text = fit_to_budget(record.gold, self.budget, self.counter)
+        tokens = self.counter.count_tokens(text)
+        return {"writer": self.name, "user_id": record.user_id, "text": text, "tokens": tokens}
+
+    def _row(self, record: UserRecord, summary: Any) -> dict[str, Any]:
+        row: dict[str, Any] = {"writer": self.name, "user_id": record.user_id}
+        if isinstance(summary, PopiError):
+            return row | {"error": str(summary)}
+        return row | {
+            "text": summary.text,
+            "tokens": summary.tokens,
+            "signals_used": summary.signals_used,
+            "signals_total": summary.signals_total,
+            "signals_shortened": summary.signals_shortened,
+        }
+
+
+def writers_for(methods: Sequence[Method], model: CausalLM, *, budget: int, raw_budget: int) -> list[SummaryWriter]:
+    """A writer for each summary that the rows need, each once.
+
+    Args:
+        methods: The rows.
+        model: Who is asked in the row `prompted`, and whose tokens count.
+        budget: Most tokens of a summary; a trained model has its own.
+        raw_budget: Most tokens of signals that a model is shown.
+    """
+    from ..generators.hf import HfGenerator
+
+    found: dict[str, SummaryWriter] = {}
+    for method in methods:
+        name = method.writer
+        if name is None or name in found:
+            continue
+        if name == "heuristic":
+            found[name] = SummaryWriter(name, HeuristicInferrer(), budget, model)
+        elif name == "gold":
+            found[name] = SummaryWriter(name, None, budget, model)
+        elif name == "prompted":
+            inferrer = PromptedInferrer(HfGenerator.from_model(model), input_budget=raw_budget)
+            found[name] = SummaryWriter(name, inferrer, budget, model)
+        else:
+            found[name] = _trained_writer(name, methods, model, raw_budget)
+    return list(found.values())
+
+
+def _trained_writer(name: str, methods: Sequence[Method], model: CausalLM, raw_budget: int) -> SummaryWriter:
+    from ..generators.hf import HfGenerator
+    from ..models.causal_lm import load_causal_lm
+
+    trained = next(method.source for method in methods if method.writer == name and method.source is not None)
+    path = trained.inferrer_path
+    if path is None:
+        raise ConfigurationError(f"{trained.directory} has no inferrer to write summaries.")
+    options = {"dtype": str(model.dtype).removeprefix("torch."), "device": str(model.device)}
+    if (path / "adapter_config.json").is_file():
+        loaded = load_causal_lm(trained.base_model, adapter=path, **options)
+    else:
+        loaded = load_causal_lm(path, **options)
+    inferrer = PromptedInferrer(HfGenerator.from_model(loaded), input_budget=raw_budget)
+    return SummaryWriter(name, inferrer, trained.budget, model)
