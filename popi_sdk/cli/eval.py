@@ -123,7 +123,7 @@ def evaluate(
         return
     if data is None or output is None:
         raise UsageError(
-            "What is to be measured, and where shall the results go? For example: popi eval styleworld --limit 50 -o DIR"
+            "Name what is to be measured and where the results go, for example: popi eval styleworld --limit 50 -o DIR"
         )
     with needs_extra("eval"):
         from .. import evals

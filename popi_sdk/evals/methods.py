@@ -1,4 +1,4 @@
-"""The rows of an accuracy table: what each puts into the prompt, and which generator reads it (METHOD.md, section 4)."""
+"""The rows of an accuracy table: what each puts into the prompt, and which generator reads it."""
 
 from __future__ import annotations
 

@@ -215,7 +215,7 @@ def read_results(folder: Path) -> Results:
     seed = manifest["config"]["seed"]
     _refuse_unfinished(folder, manifest, tallies)
     reference = tallies[_first_reader(manifest), NONE]
-    rows = [_row(key, row, tallies, manifest["rows"].get(key[1], ""), facts, seed) for key, row in tallies.items()]
+    rows = [_row(key, tallies, manifest, facts) for key in tallies]
     decided = {part: reference.parts.get(part, Tally()) for part in ("contested", "uncontested")}
     counts = {part: sum(row.pairs.values()) for part, row in decided.items()}
     known = sum(reference.population_pairs.values())
@@ -253,20 +253,18 @@ def _population(reference: Tally, seed: int) -> Interval | None:
 
 def _row(
     key: tuple[str, str],
-    row: Tally,
     tallies: Mapping[tuple[str, str], Tally],
-    about: str,
+    manifest: Mapping[str, Any],
     facts: Mapping[str, SummaryFacts],
-    seed: int,
 ) -> RowResult:
-    reader, name = key
+    (reader, name), row, seed = key, tallies[key], manifest["config"]["seed"]
     control = tallies.get((reader, name + _SHUFFLED))
     contested, uncontested = row.parts.get("contested"), row.parts.get("uncontested")
     kinds = {part.removeprefix("kind:"): one for part, one in sorted(row.parts.items()) if part.startswith("kind:")}
     return RowResult(
         reader=reader,
         row=name,
-        about=about,
+        about=manifest["rows"].get(name, ""),
         accuracy=row.share(row.credit, seed),
         reference_free=row.share(row.free, seed),
         reference_free_per_token=row.share(row.free_per_token, seed),
@@ -297,7 +295,7 @@ def _over_population(row: Tally, seed: int) -> Interval | None:
 
 
 def _writer(row: str) -> str:
-    """Who wrote the summaries of a row: `joint:frozen:shuffled` reads what `joint` wrote, `joint:gold` what `gold` did."""
+    """Who wrote what a row reads: `joint:frozen:shuffled` reads what `joint` wrote, `joint:gold` what `gold` did."""
     parts = row.removesuffix(_SHUFFLED).split(":")
     return "gold" if parts[-1] == "gold" else parts[0]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -79,16 +79,14 @@ def evaluate(
         methods = [method for method in methods if not method.shuffled]
     progress("loading the model", 0, 0)
     model = load_causal_lm(config.model, dtype=config.dtype, device=config.device)
-    _write_manifest(folder, _manifest(config, data, index, model, methods), resume=resume)
-    summaries = Journal(folder / SUMMARIES)
-    _write_summaries(data, index, methods, model, config, summaries, progress)
-    items = Journal(folder / ITEMS)
-    run = _Scoring(data, index, methods, summaries, items, config, progress)
-    run.with_reader(Reader(model, config.raw_budget))
+    _write_manifest(folder, _manifest(config, data, index, model, methods))
+    run = _Run(config, data, index, methods, folder, progress)
+    run.write_summaries(model)
+    run.score_with(Reader(model, config.raw_budget))
     del model
     for name in config.readers:
         other = load_causal_lm(name, dtype=config.dtype, device=config.device)
-        run.with_reader(Reader(other, config.raw_budget), transfer=True)
+        run.score_with(Reader(other, config.raw_budget), transfer=True)
     return folder
 
 
@@ -150,12 +148,12 @@ def _manifest(
 _SAME = ("format", "config", "data", "model", "rows")
 
 
-def _write_manifest(folder: Path, manifest: Mapping[str, Any], *, resume: bool) -> None:
+def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Say what the run is; where the folder says it already, they must agree."""
     path = folder / MANIFEST
     if not path.exists():
         write_atomically(path, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
         return
-    assert resume
     before = read_manifest(folder)
     for part in _SAME:
         if before.get(part) != manifest[part]:
@@ -201,86 +199,73 @@ def write_atomically(path: Path, text: str) -> None:
         raise UsageError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
-def _chunks(data: Dataset) -> Iterator[tuple[int, tuple[UserRecord, ...]]]:
-    users = iter(data)
-    return enumerate(iter(lambda: tuple(islice(users, CHUNK)), ()))
+class _Run:
+    """The long work: summaries first, then all rows of one chunk of users after the other."""
 
-
-def _write_summaries(
-    data: Dataset,
-    index: _Index,
-    methods: Sequence[Method],
-    model: CausalLM,
-    config: EvalConfig,
-    journal: Journal,
-    progress: Progress,
-) -> None:
-    """All summaries first: a shuffled row needs those of users who come later."""
-    for writer in writers_for(methods, model, budget=config.budget, raw_budget=config.raw_budget):
-        with closing(writer):
-            _write_one(writer, data, len(index.users), journal, progress)
-
-
-def _write_one(writer: SummaryWriter, data: Dataset, users: int, journal: Journal, progress: Progress) -> None:
-    done = 0
-    for number, records in _chunks(data):
-        progress(f"{writer.name}: writing summaries", done, users)
-        unit = f"{writer.name}/{number}"
-        if unit not in journal:
-            journal.append(unit, writer.write(records))
-        done += len(records)
-    progress(f"{writer.name}: writing summaries", done, users)
-
-
-class _Scoring:
-    """Scores all rows, chunk by chunk, so that every row is there for the users that are done."""
-
-    def __init__(
+    def __init__(  # noqa: PLR0917 - all of a run, put together in one place
         self,
+        config: EvalConfig,
         data: Dataset,
         index: _Index,
         methods: Sequence[Method],
-        summaries: Journal,
-        items: Journal,
-        config: EvalConfig,
+        folder: Path,
         progress: Progress,
     ) -> None:
+        self.config = config
         self.data = data
+        self.index = index
         self.methods = methods
-        self.items = items
+        self.summaries = Journal(folder / SUMMARIES)
+        self.items = Journal(folder / ITEMS)
         self.progress = progress
-        self.pairs = index.pairs
         self.donors = assign_donors(index.users, seed=config.seed).of
-        self.texts = _texts(summaries.rows())
 
-    def with_reader(self, reader: Reader, *, transfer: bool = False) -> None:
+    def write_summaries(self, model: CausalLM) -> None:
+        """All of them before any is read: a shuffled row needs those of users who come later."""
+        for writer in writers_for(self.methods, model, budget=self.config.budget, raw_budget=self.config.raw_budget):
+            with closing(writer):
+                self._write(writer)
+
+    def _write(self, writer: SummaryWriter) -> None:
+        step, done, users = f"{writer.name}: writing summaries", 0, len(self.index.users)
+        for number, records in self._chunks():
+            self.progress(step, done, users)
+            unit = f"{writer.name}/{number}"
+            if unit not in self.summaries:
+                self.summaries.append(unit, writer.write(records))
+            done += len(records)
+        self.progress(step, done, users)
+
+    def score_with(self, reader: Reader, *, transfer: bool = False) -> None:
         """Score with one model; another reader than the summaries' own takes the rows that need no trained one."""
+        texts = {(row["writer"], row["user_id"]): row["text"] for row in self.summaries.rows() if "text" in row}
         methods = [method for method in self.methods if not (transfer and method.trained)]
-        done = 0
-        for number, records in _chunks(self.data):
-            pairs = sum(len(record.pairs) for record in records)
-            reference = self._known(reader, number)
+        step, done, total = f"{reader.name}: scoring", 0, self.index.pairs * len(methods)
+        for number, records in self._chunks():
+            reference = self._reference(reader, number)
             for method in methods:
-                self.progress(f"{reader.name}: scoring", done, self.pairs * len(methods))
+                self.progress(step, done, total)
                 unit = f"{reader.name}/{number}/{method.name}"
                 if unit not in self.items:
-                    users = [(record, self._reading(reader, method, record)) for record in records]
+                    users = [(record, self._reading(reader, method, record, texts)) for record in records]
                     self.items.append(unit, reader.score(method, users, reference))
-                done += pairs
-        self.progress(f"{reader.name}: scoring", done, self.pairs * len(methods))
+                done += sum(len(record.pairs) for record in records)
+        self.progress(step, done, total)
 
-    def _reading(self, reader: Reader, method: Method, record: UserRecord) -> Reading:
+    def _chunks(self) -> Iterator[tuple[int, tuple[UserRecord, ...]]]:
+        users = iter(self.data)
+        return enumerate(iter(lambda: tuple(islice(users, CHUNK)), ()))
+
+    def _reading(
+        self, reader: Reader, method: Method, record: UserRecord, texts: Mapping[tuple[str, str], str]
+    ) -> Reading:
         user = self.donors[record.user_id] if method.shuffled else record.user_id
-        return reader.reading(method, record, self.texts.get((method.writer or "", user)))
+        return reader.reading(method, record, texts.get((method.writer or "", user)))
 
-    def _known(self, reader: Reader, number: int) -> dict[tuple[str, int], tuple[float, float]]:
-        """The reference's figures for a chunk that a killed run left half done."""
+    def _reference(self, reader: Reader, number: int) -> dict[tuple[str, int], tuple[float, float]]:
+        """The reference's figures for a chunk that a killed run left half done; else to be filled by the first row."""
         unit = f"{reader.name}/{number}/{NONE}"
         if unit not in self.items:
             return {}
         rows = self.items.rows(lambda row: row["unit"] == unit)
         return {(row["user_id"], row["pair"]): (row["chosen"], row["rejected"]) for row in rows}
-
-
-def _texts(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
-    return {(row["writer"], row["user_id"]): row["text"] for row in rows if "text" in row}

@@ -40,7 +40,7 @@ def findings(results: Results) -> list[Finding]:
 
 
 def _best(results: Results) -> RowResult | None:
-    """The summary row with the highest accuracy; a gold description is no method, and what has no control no evidence."""
+    """The summary row with the highest accuracy. A gold description is no method; without a control there is no row."""
     reader = results.rows[0].reader
     rows = [
         row
@@ -54,8 +54,8 @@ def _gain(best: RowResult, results: Results) -> Finding:
     plain = results.row(NONE)
     gained = best.accuracy.low > _CHANCE
     text = (
-        f"With the summaries of `{best.row}` the model favours what the user chose on {best.accuracy.percent()} % of the "
-        f"held-out pairs, compared with itself without them (50 % is no change"
+        f"With the summaries of `{best.row}` the model favours what the user chose on {best.accuracy.percent()} % of "
+        f"the held-out pairs, compared with itself without them (50 % is no change"
     )
     if not gained:
         text += ", which the interval includes: no gain is shown"
