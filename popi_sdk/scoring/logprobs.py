@@ -1,0 +1,97 @@
+"""From hidden states to log-probabilities of labels, without ever holding the logits of a whole batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from .anatomy import Anatomy
+
+__all__ = ["label_log_probs", "token_log_probs"]
+
+LOGITS = 1 << 25
+"""Most logits that are held at once: 64 MiB in bfloat16."""
+_SLICE = 1 << 21
+"""Logits that are widened to float32 at once: 8 MiB, which stays in the cache."""
+
+
+def token_log_probs(
+    anatomy: Anatomy, hidden: torch.Tensor, labels: torch.Tensor, temperature: float = 1.0, *, logits: int | None = None
+) -> torch.Tensor:
+    """The log-probability of each label.
+
+    Args:
+        anatomy: Whose head turns hidden states into logits.
+        hidden: Last hidden states at the positions that have a label, (N, width).
+        labels: Token ids, (N,).
+        temperature: What the logits are divided by.
+        logits: Most logits held at once; None for `LOGITS`.
+
+    Returns:
+        (N,), float32 (wider if the model is). Differentiable: chunks are computed again in the backward pass.
+    """
+
+    def of(hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        scores = anatomy.head(hidden)
+        if anatomy.softcap is not None:
+            scores = torch.tanh(scores / anatomy.softcap) * anatomy.softcap
+        return label_log_probs(scores, labels, temperature)
+
+    rows = max(1, (logits or LOGITS) // anatomy.logits)
+    if len(labels) <= rows:
+        return of(hidden, labels)
+    chunks = zip(hidden.split(rows), labels.split(rows), strict=True)
+    if not torch.is_grad_enabled():
+        return torch.cat([of(states, targets) for states, targets in chunks])
+    return torch.cat([checkpoint(of, states, targets, use_reentrant=False) for states, targets in chunks])
+
+
+def label_log_probs(scores: torch.Tensor, labels: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+    """log-softmax of logits at the labels, in float32.
+
+    Args:
+        scores: Logits, (N, vocabulary), any floating type.
+        labels: Token ids, (N,).
+        temperature: What the logits are divided by.
+
+    Returns:
+        (N,), float32 (float64 for float64 logits), differentiable.
+    """
+    picked: torch.Tensor = _LabelLogProbs.apply(scores, labels, temperature)
+    return picked
+
+
+class _LabelLogProbs(torch.autograd.Function):  # type: ignore[misc] # torch is Any to mypy
+    """Autograd's own way keeps two float32 copies of the logits; this one keeps the logits as they are, and N sums."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: torch.Tensor, labels: torch.Tensor, temperature: float) -> torch.Tensor:
+        sums = torch.cat([_wide(part, temperature).logsumexp(-1) for part in scores.split(_rows(scores))])
+        ctx.save_for_backward(scores, labels, sums)
+        ctx.temperature = temperature
+        return _wide(scores.gather(-1, labels[:, None])[:, 0], temperature) - sums
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        """The slope of log p(label) by a logit is ([it is the label's] - softmax) / temperature."""
+        scores, labels, sums = ctx.saved_tensors
+        weights = gradients[0] / ctx.temperature
+        result = torch.empty_like(scores)
+        rows = _rows(scores)
+        for start in range(0, len(scores), rows):
+            part = slice(start, start + rows)
+            softmax = _wide(scores[part], ctx.temperature).sub_(sums[part, None]).exp_()
+            softmax.mul_(-weights[part, None]).scatter_add_(-1, labels[part, None], weights[part, None])
+            result[part] = softmax
+        return result, None, None
+
+
+def _wide(scores: torch.Tensor, temperature: float) -> torch.Tensor:
+    """A copy in float32 at least, divided by the temperature."""
+    return scores.to(torch.promote_types(scores.dtype, torch.float32), copy=True).div_(temperature)
+
+
+def _rows(scores: torch.Tensor) -> int:
+    return max(1, _SLICE // int(scores.shape[-1]))

@@ -1,0 +1,68 @@
+"""Which continuations share a row, and which rows a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from ..errors import ConfigurationError
+from .anatomy import Anatomy
+from .layout import Row
+from .query import Query, bucketed
+
+__all__ = ["TOKEN_BUDGET", "plan"]
+
+TOKEN_BUDGET = 8_192
+
+
+def plan(
+    queries: Sequence[Query], anatomy: Anatomy | None, token_budget: int, packed: bool | Literal["auto"]
+) -> list[list[Row]]:
+    """Rows for all continuations, in batches of similar length.
+
+    Args:
+        queries: What is scored.
+        anatomy: Of the model; None if its family is not known.
+        token_budget: Most positions of a batch, padding included; a longer row stands alone.
+        packed: True: one row for each query; False: one for each continuation; auto: what costs less.
+
+    Raises:
+        ConfigurationError: If rows must be packed and the model cannot read them.
+    """
+    packs = anatomy is not None and anatomy.packs
+    if packed is True and not packs:
+        raise ConfigurationError(
+            "This model's attention does not take packed rows. Load it with attn_implementation='sdpa', or leave "
+            "packed='auto'."
+        )
+    together: list[Row] = []
+    alone: list[Row] = []
+    for place, query in enumerate(queries):
+        count = len(query.continuations)
+        share = count if packed is True else 1
+        if packed == "auto" and packs and count > 1:
+            share = _best_share(query, token_budget, anatomy.pair_cost if anatomy else 0.0)
+        for start in range(0, count, max(1, share)):
+            row = _row(place, query, range(start, min(start + share, count)))
+            (together if len(row.numbers) > 1 else alone).append(row)
+    return [
+        [rows[index] for index in batch]
+        for rows in (together, alone)
+        for batch in bucketed([row.length for row in rows], token_budget)
+    ]
+
+
+def _row(place: int, query: Query, numbers: range) -> Row:
+    length = len(query.prefix) - 1 + sum(len(query.continuations[number]) for number in numbers)
+    return Row(place, tuple(numbers), length)
+
+
+def _best_share(query: Query, token_budget: int, pair_cost: float) -> int:
+    """How many continuations a row should hold: more share the prefix, and more wait masked in each other's rows."""
+    count = len(query.continuations)
+    costs: dict[int, float] = {}
+    for share in {-(-count // rows) for rows in range(1, count + 1)}:
+        lengths = [_row(0, query, range(start, min(start + share, count))).length for start in range(0, count, share)]
+        if share == 1 or max(lengths) <= token_budget:
+            costs[share] = sum(length + pair_cost * length**2 for length in lengths)
+    return min(sorted(costs), key=costs.__getitem__)

@@ -1,0 +1,175 @@
+"""log pi(y|x) of many continuations, each prefix computed once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from ..errors import ConfigurationError, ScoringError
+from .anatomy import Anatomy, dissect, max_length, vocabulary
+from .layout import Batch, lay_out
+from .logprobs import LOGITS, label_log_probs, token_log_probs
+from .plan import TOKEN_BUDGET, plan
+from .query import Query, check_queries
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+__all__ = ["score_queries", "score_queries_with_grad"]
+
+Packed = bool | Literal["auto"]
+
+
+def score_queries(
+    model: PreTrainedModel,
+    queries: Sequence[Query],
+    *,
+    token_budget: int = TOKEN_BUDGET,
+    packed: Packed = "auto",
+    temperature: float = 1.0,
+) -> list[list[float]]:
+    """The log-probability of every continuation, without gradients.
+
+    log pi(y|x) is the sum over the tokens of y, its end token included (arXiv 2510.17881; METHOD.md, section 2).
+
+    Args:
+        model: A causal language model, plain or with peft adapters; its mode (train, eval) stays as it is.
+        queries: Prefixes with their continuations.
+        token_budget: Most positions of one forward pass, padding included.
+        packed: Whether continuations of one prefix share a row: `auto` where that is cheaper.
+        temperature: What the logits are divided by: that of the sampler where its choices are scored.
+
+    Returns:
+        Nats, by query and continuation, in their order.
+
+    Raises:
+        ScoringError: If a prefix or continuation is empty, does not fit the model, or has no finite log-probability.
+    """
+    scores = raw_scores(model, queries, token_budget=token_budget, packed=packed, temperature=temperature)
+    for place, values in enumerate(scores):
+        for number, value in enumerate(values):
+            require_finite(value, _where(place, number))
+    return scores
+
+
+def raw_scores(
+    model: PreTrainedModel,
+    queries: Sequence[Query],
+    *,
+    token_budget: int = TOKEN_BUDGET,
+    packed: Packed = "auto",
+    temperature: float = 1.0,
+) -> list[list[float]]:
+    """`score_queries`, for callers that know a better name for what has no finite log-probability."""
+    scores = [[math.nan] * len(query.continuations) for query in queries]
+    with torch.no_grad():
+        for batch, sums in _scored(model, queries, token_budget, packed, temperature):
+            for (place, number), value in zip(batch.owners, sums.tolist(), strict=True):
+                scores[place][number] = value
+    return scores
+
+
+def require_finite(value: float, where: str) -> None:
+    """Refuse what would silently become a reward or a figure.
+
+    Raises:
+        ScoringError: Naming `where`.
+    """
+    if not math.isfinite(value):
+        raise ScoringError(
+            f"{where} has the log-probability {value}: the weights or their dtype are at fault. Try float32."
+        )
+
+
+def score_queries_with_grad(
+    model: PreTrainedModel,
+    queries: Sequence[Query],
+    *,
+    token_budget: int = TOKEN_BUDGET,
+    packed: Packed = "auto",
+    temperature: float = 1.0,
+) -> list[torch.Tensor]:
+    """The log-probability of every continuation, differentiable.
+
+    The graph of all queries is held until the backward pass: split them with `microbatches` first.
+
+    Args:
+        model: As for `score_queries`; gradient checkpointing works as it does in the model's own call.
+        queries: Prefixes with their continuations.
+        token_budget: Most positions of one forward pass, padding included.
+        packed: Whether continuations of one prefix share a row: `auto` where that is cheaper.
+        temperature: What the logits are divided by.
+
+    Returns:
+        One tensor for each query, (continuations,), nats, float32.
+
+    Raises:
+        ScoringError: As `score_queries`.
+    """
+    parts: list[list[torch.Tensor]] = [[torch.empty(0)] * len(query.continuations) for query in queries]
+    with torch.enable_grad():
+        for batch, sums in _scored(model, queries, token_budget, packed, temperature):
+            values = zip(batch.owners, sums.float().unbind(), sums.tolist(), strict=True)
+            for (place, number), value, figure in values:
+                require_finite(figure, _where(place, number))
+                parts[place][number] = value
+        return [torch.stack(values) if values else torch.zeros(0, device=model.device) for values in parts]
+
+
+def _scored(
+    model: PreTrainedModel, queries: Sequence[Query], token_budget: int, packed: Packed, temperature: float
+) -> Iterator[tuple[Batch, torch.Tensor]]:
+    """Each batch with the sums of its segments."""
+    if token_budget < 1 or not temperature > 0:
+        raise ConfigurationError(f"token_budget {token_budget} and temperature {temperature} must be positive.")
+    check_queries(queries, max_length(model), vocabulary(model))
+    anatomy = dissect(model)
+    if anatomy is None:
+        token_budget = min(token_budget, max(1, LOGITS // vocabulary(model)))
+    for rows in plan(queries, anatomy, token_budget, packed):
+        batch = lay_out(queries, rows, model.device)
+        if anatomy is None:
+            tokens = _through_the_model(model, batch, temperature)
+        else:
+            tokens = token_log_probs(anatomy, _hidden(anatomy, batch, model.dtype), batch.labels, temperature)
+        # The sum of 1,000 tokens keeps its digits in float64; a device of Apple has none.
+        wide = tokens if tokens.device.type == "mps" else tokens.double()
+        sums = wide.new_zeros(len(batch.owners)).index_add(0, batch.segment, wide)
+        yield batch, sums
+
+
+def _hidden(anatomy: Anatomy, batch: Batch, dtype: torch.dtype) -> torch.Tensor:
+    """Last hidden states at the positions with a label, (N, width)."""
+    arguments: dict[str, Any] = {}
+    if batch.packed:
+        arguments = {"position_ids": batch.positions, "attention_mask": _masks(anatomy, batch, dtype)}
+    hidden: torch.Tensor = anatomy.backbone(input_ids=batch.ids, use_cache=False, **arguments)[0]
+    return hidden.flatten(0, 1)[batch.where]
+
+
+def _through_the_model(model: PreTrainedModel, batch: Batch, temperature: float) -> torch.Tensor:
+    """Token log-probabilities by the model's own call: what virtual tokens put before the sequence is cut off."""
+    logits = model(input_ids=batch.ids, use_cache=False).logits[:, -batch.ids.shape[1] :]
+    return label_log_probs(logits.flatten(0, 1)[batch.where], batch.labels, temperature)
+
+
+def _masks(anatomy: Anatomy, batch: Batch, dtype: torch.dtype) -> torch.Tensor | dict[str, torch.Tensor]:
+    """The mask of each kind of layer."""
+    masks = {kind: _as_wanted(batch.mask(window), anatomy, dtype) for kind, window in anatomy.windows.items()}
+    return masks.get("", masks)
+
+
+def _as_wanted(mask: torch.Tensor, anatomy: Anatomy, dtype: torch.dtype) -> torch.Tensor:
+    """On a CPU `sdpa` widens a bool mask to floats in every layer: do it once."""
+    if not (anatomy.additive or mask.device.type == "cpu"):
+        return mask
+    if torch.is_autocast_enabled(mask.device.type):
+        dtype = torch.get_autocast_dtype(mask.device.type)
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min)
+
+
+def _where(place: int, number: int) -> str:
+    return f"Continuation {number} of query {place}"
