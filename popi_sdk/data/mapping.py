@@ -127,26 +127,54 @@ def _but(item: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
 
 
 _LABELS = re.compile(r"A1 = (chosen|rejected), A2 = (chosen|rejected)")
-_SIDE = re.compile(
-    r"(?P<start>^|[.!?\n]\s*)?(?:\bthe\s+)?(?:\barg(?:ument)?s?\s+)?\bA(?P<number>[12])\b", re.IGNORECASE
+_ARGUMENT = "arg(?:u?e?ment)?|agrument"
+_NOUN = rf"(?:{_ARGUMENT}|option|opinion|answer|article|speaker|number)"
+_READER = rf"(?:{_NOUN}|one|writer|author|person|case)"
+# A word in -s is the verb of `the first claims`; `the first lines` are no argument, nor is `the second sentence`.
+_VERB = (
+    r"(?:[a-z]+ly\s+)?(?:(?!lines|words|sentences|reasons|points|times|things|years)[a-z]+s|[a-z]+n't|can|could|may|"
+    r"might|will|would|should|did)"
 )
+_SIDE = re.compile(
+    rf"\b(?P<lead>(?:{_ARGUMENT})\s+)?(?:the\s+)?[at]?A(?P<label>[12])(?P<of>s)?\b"  # A1, argument A2, A2s, tA1
+    rf"|\b(?:the\s+)?(?:{_NOUN}\s+(?:number\s+)?|point\s+|#)(?P<number>[12])\b"  # argument 1, speaker number 2
+    rf"|(?<!\w)#(?P<hash>[12])\b|\b(?-i:A)\s(?P<apart>[12])(?=\s+{_VERB}\b)"  # #2, A 1 makes
+    rf"|\b{_NOUN}\s+(?P<word>one|two)\b"  # option two
+    rf"|\b(?:the|that)\s+(?P<order>first|second)\s+(?P<noun>{_READER})\b"  # the first argument
+    rf"|\bthe\s+(?P<bare>first|second)(?=\s+(?:{_VERB}|a|an|about|while)\b|\s*[.,;!?]|\s*$)"  # the second claims
+    r"|(?:^|(?<=\bthan )|(?<=\bwhile )|(?<=\band )|(?<=\bbut ))"
+    r"(?P<digit>[12])(?=\s+(?:at\s?least|just|[a-z]+s|[a-z]+n't)\b|\s*[.;]|\s*$)",  # 1 is clear, better than 2
+    re.IGNORECASE,
+)
+_WAYS = ("label", "number", "hash", "apart", "word", "order", "bare", "digit")
+# After these words `argument A1` is one name; in `a logical argument A1 makes` the argument is not A1.
+_BEFORE_NAME = {
+    *("and", "as", "because", "both", "but", "by", "feel", "for", "from", "if", "in", "like", "on", "only", "or"),
+    *("read", "support", "supports", "than", "that", "think", "to", "unlike", "when", "where", "whereas", "while"),
+    *("with", "though", "although", "then"),
+}
+_FIRST = {"1", "one", "first"}
 
 
 def name_sides(reason: str, labels: str) -> str:
-    """Say `the chosen one` and `the rejected one` where a reason says A1 and A2.
+    """Say `the chosen one` and `the rejected one` where a reason says A1 and A2, argument 2 or the first.
 
     Args:
         reason: In the words of the person.
-        labels: `A1 = chosen, A2 = rejected`, or the other way round.
+        labels: `A1 = chosen, A2 = rejected`, or the other way round; anything else changes nothing.
     """
     match = _LABELS.fullmatch(labels)
     if not match:
         return reason
-    names = {"1": f"the {match[1]} one", "2": f"the {match[2]} one"}
 
     def name(found: re.Match[str]) -> str:
-        start = found["start"]
-        text = names[found["number"]]
-        return start + text[0].upper() + text[1:] if start is not None else text
+        before = reason[: found.start()].rstrip()
+        said = next(found[group] for group in _WAYS if found[group])
+        text = f"the {match[1 if said.lower() in _FIRST else 2]} {found['noun'] or 'one'}"
+        if found["of"]:
+            text += "'s"
+        if found["lead"] and before and before[-1].isalnum() and before.split()[-1].lower() not in _BEFORE_NAME:
+            return found["lead"] + text
+        return text if before and before[-1] not in ".!?" else text.capitalize()
 
     return _SIDE.sub(name, reason)

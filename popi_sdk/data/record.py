@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, overload
@@ -11,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from ..errors import DataError
 from ..signals import MAX_TEXT, Edit, PreferencePair, Rating, Signal, as_signals
 
-__all__ = ["MAX_PAIRS", "HeldOutPair", "UserRecord"]
+__all__ = ["MAX_PAIRS", "HeldOutPair", "UserRecord", "canonical", "digest_of"]
 
 MAX_PAIRS = 100_000
 """Held-out pairs of one user."""
@@ -164,3 +165,18 @@ def _squeeze(text: None) -> None: ...
 def _squeeze(text: str | None) -> str | None:
     """Texts that differ in white space only are the same text to a person."""
     return None if text is None else " ".join(text.split())
+
+
+def canonical(record: UserRecord) -> bytes:
+    """A record as one line of JSON: keys sorted, what is not given left out, UTF-8, no spaces, no line end."""
+    content = record.model_dump(mode="json", exclude={"signals"}, exclude_defaults=True)
+    content["signals"] = [signal.model_dump(mode="json", exclude_none=True) for signal in record.signals]
+    return json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def digest_of(records: Iterable[UserRecord]) -> str:
+    """SHA-256, in hex, over the canonical lines of the records in their order."""
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(canonical(record) + b"\n")
+    return digest.hexdigest()
