@@ -43,7 +43,11 @@ def test_chat_completions(server, make, backend):
         assert request.headers["authorization"] == f"Bearer {KEY}"
         expected = {
             "model": "asked-model",
-            "messages": [*CONVERSATION[:-1], {"role": "user", "content": "And\nTLS?\n[image]"}],
+            "messages": [
+                *CONVERSATION[:-2],
+                {"role": "user", "content": "found: DNS"},  # role tool needs a tool_call_id, and there is none
+                {"role": "user", "content": "And\nTLS?\n[image]"},
+            ],
             "max_tokens": 17,
             "temperature": 0.25,
             "seed": 5,

@@ -27,7 +27,8 @@ class ChatCompletions(Protocol):
     def request(
         self, model: str, messages: Sequence[Message], options: GenerationOptions, *, stream: bool
     ) -> dict[str, Any]:
-        body: dict[str, Any] = {"model": model, "messages": list(messages), self.limit_field: options.max_tokens}
+        turns = [_turn(message) for message in messages]
+        body: dict[str, Any] = {"model": model, "messages": turns, self.limit_field: options.max_tokens}
         if options.temperature is not None:
             body["temperature"] = options.temperature
         if options.seed is not None:
@@ -89,6 +90,11 @@ def _text(message: Mapping[str, Any], finish_reason: Any) -> tuple[str, str | No
     if isinstance(refusal, str) and refusal:
         return refusal, "refusal"
     return "", reason
+
+
+def _turn(message: Message) -> Message:
+    """A tool's turn as text of the user: without the call that it answers, the API refuses the role `tool`."""
+    return Message(role="user", content=message["content"]) if message["role"] == "tool" else message
 
 
 def _first_choice(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
