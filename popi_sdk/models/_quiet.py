@@ -1,0 +1,34 @@
+"""transformers without its progress bars and its remarks on stderr, which belong to whoever uses it directly."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["quiet"]
+
+_lock = threading.RLock()  # what is switched off belongs to the process: two loads at once would restore it wrongly
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Switch off what transformers and peft say while they load; downloads from the hub keep their progress bar."""
+    from huggingface_hub import utils as hub
+    from transformers.utils import logging
+
+    with _lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+        downloads = not hub.are_progress_bars_disabled()
+        logging.disable_progress_bar()
+        logging.set_verbosity(logging.CRITICAL)
+        if downloads:
+            hub.enable_progress_bars()
+        try:
+            yield
+        finally:
+            logging.set_verbosity(level)
+            if bars:
+                logging.enable_progress_bar()
