@@ -15,7 +15,7 @@ from typing import IO, Any, NoReturn, TypeAlias, cast
 
 from ..errors import DataError
 
-__all__ = ["MAX_LINE", "OnFault", "objects", "open_text", "parse", "placed", "raise_fault", "readable"]
+__all__ = ["DECODER", "MAX_LINE", "OnFault", "RepeatedRow", "objects", "open_text", "placed", "raise_fault", "readable"]
 
 MAX_LINE = 16_000_000
 """Bytes that one line (one user) may have."""
@@ -26,14 +26,18 @@ OnFault: TypeAlias = Callable[[DataError], None]
 _GZIP = b"\x1f\x8b"
 
 
+class RepeatedRow(DataError):
+    """A row that says what another row says already: left out always, and counted."""
+
+
 def raise_fault(error: DataError) -> NoReturn:
     """The strict way."""
     raise error
 
 
-def placed(error: DataError, file: Path, line: int | None = None) -> DataError:
+def placed(error: DataError, file: Path, line: int | None = None, unit: str = "line") -> DataError:
     """The same error, with its place."""
-    place = f"{file}" if line is None else f"{file}, line {line}"
+    place = f"{file}" if line is None else f"{file}, {unit} {line}"
     field = f", field {error.field!r}" if error.field else ""
     return DataError(f"{place}{field}: {error}", file=str(file), line=line, field=error.field)
 
@@ -106,20 +110,15 @@ def _object(line: bytes) -> dict[str, Any] | None:
         raise DataError(f"it is not UTF-8 (byte {error.start} of it). Save the file as UTF-8.") from error
     if not text.strip():
         return None
-    row = parse(text)
+    row = _parse(text)
     if not isinstance(row, dict):
         raise DataError('it is no JSON object. Write {"user_id": ..., "signals": [...], "pairs": [...]} on one line.')
     return row
 
 
-def parse(text: str) -> Any:
-    """One JSON value.
-
-    Raises:
-        DataError: If it is none, or has NaN or infinity in it.
-    """
+def _parse(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+        return DECODER.decode(text)
     except json.JSONDecodeError as error:
         reason, cause = f", column {error.colno}: {error.msg}", cast(Exception, error)
     except (ValueError, RecursionError) as error:  # NaN, thousands of digits, brackets without end
@@ -136,3 +135,7 @@ def _finite(digits: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{digits:.40} is too large")
     return number
+
+
+DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
+"""Reads JSON and nothing more: NaN and numbers that overflow are a ValueError."""

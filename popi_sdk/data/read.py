@@ -81,6 +81,19 @@ class FileSource:
         self.file = file
         self.split = split
 
+    def check(self, on_fault: OnFault) -> None:
+        """Look whether there is a user of the split at all.
+
+        Raises:
+            DataError: Names the splits that are there.
+        """
+        splits: set[str] = set()
+        for _, row in objects(self.file, on_fault):
+            if self._is_asked(row):
+                return
+            splits.add(str(row.get("split") or "none"))
+        raise _nobody(self.file, self.split, splits)
+
     def ids(self) -> Iterator[str]:
         """The ids of the users, without a look at anything else of them."""
         for _, row in objects(self.file, lambda _: None):

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from ..errors import DataError
 from ..signals import MAX_TEXT, Edit, PreferencePair, Rating, Signal, as_signals
 
-__all__ = ["MAX_PAIRS", "HeldOutPair", "UserRecord", "canonical", "digest_of"]
+__all__ = ["MAX_PAIRS", "HeldOutPair", "UserRecord", "canonical", "digest_of", "squeeze"]
 
 MAX_PAIRS = 100_000
 """Held-out pairs of one user."""
@@ -114,7 +114,7 @@ class UserRecord(_Frozen):
         seen: dict[tuple[str, str, str], int] = {}
         shown = _Shown(self.signals)
         for index, pair in enumerate(self.pairs):
-            key = (_squeeze(pair.prompt), _squeeze(pair.chosen), _squeeze(pair.rejected))
+            key = (squeeze(pair.prompt), squeeze(pair.chosen), squeeze(pair.rejected))
             first = seen.setdefault(key, index)
             if first != index:
                 raise DataError(f"the pair is the same as pair {first}. Keep one of the two.", field=f"pairs.{index}")
@@ -139,11 +139,11 @@ class _Shown:
             elif isinstance(signal, Edit):
                 self._pair(signal.prompt, signal.before, signal.after, index)
             elif isinstance(signal, Rating):
-                rating = (_squeeze(signal.prompt), signal.value, index)
-                self._rated.setdefault(_squeeze(signal.text), []).append(rating)
+                rating = (squeeze(signal.prompt), signal.value, index)
+                self._rated.setdefault(squeeze(signal.text), []).append(rating)
 
     def _pair(self, prompt: str | None, one: str, other: str, index: int) -> None:
-        self._pairs.setdefault((_squeeze(prompt), frozenset((_squeeze(one), _squeeze(other)))), index)
+        self._pairs.setdefault((squeeze(prompt), frozenset((squeeze(one), squeeze(other)))), index)
 
     def find(self, prompt: str, chosen: str, rejected: str) -> int | None:
         """The index of a signal that shows the pair; a signal without prompt may be about any."""
@@ -159,10 +159,10 @@ class _Shown:
 
 
 @overload
-def _squeeze(text: str) -> str: ...
+def squeeze(text: str) -> str: ...
 @overload
-def _squeeze(text: None) -> None: ...
-def _squeeze(text: str | None) -> str | None:
+def squeeze(text: None) -> None: ...
+def squeeze(text: str | None) -> str | None:
     """Texts that differ in white space only are the same text to a person."""
     return None if text is None else " ".join(text.split())
 
