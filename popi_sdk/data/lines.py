@@ -39,7 +39,7 @@ def placed(error: DataError, file: Path, line: int | None = None, unit: str = "l
     """The same error, with its place."""
     place = f"{file}" if line is None else f"{file}, {unit} {line}"
     field = f", field {error.field!r}" if error.field else ""
-    return DataError(f"{place}{field}: {error}", file=str(file), line=line, field=error.field)
+    return type(error)(f"{place}{field}: {error}", file=str(file), line=line, field=error.field)
 
 
 def objects(file: Path, on_fault: OnFault = raise_fault) -> Iterator[tuple[int, dict[str, Any]]]:
