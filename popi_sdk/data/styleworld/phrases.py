@@ -1,0 +1,30 @@
+"""The pools of phrasings, told apart by split: what stands in one split stands in no other."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from .axes import Split
+
+__all__ = ["KINDS", "load", "pool"]
+
+KINDS = ("answer", "complaint", "frame", "gold", "praise", "profile", "reason", "statement", "survey", "vote")
+"""Names of the files."""
+
+
+@cache
+def load(kind: str) -> dict[str, Any]:
+    """One file of phrasings, as it stands."""
+    return tomllib.loads((files(__package__) / "phrasings" / f"{kind}.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def pool(split: Split, kind: str, *path: str) -> tuple[Any, ...]:
+    """The phrasings of a split under a path of one file: `pool("train", "statement", "length", "short")`."""
+    table = load(kind)
+    for name in path:
+        table = table[name]
+    return tuple(table[split])
