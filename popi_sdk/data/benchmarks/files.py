@@ -42,10 +42,11 @@ def find_files(benchmark: Benchmark, path: str | None, split: str) -> Files:
         DataError: If they are not there; says what to put where.
     """
     if path is not None:
-        return _choose(_parts(_local(benchmark, path), "all"), split, path)
+        return _choose(_parts(_local(benchmark, path), Path(path), "all"), split, path)
     repo = benchmark.test_repo if split == "test" and benchmark.test_repo else benchmark.repo
     folder = _fetch(benchmark, repo)
-    return _choose(_parts(_tables(folder), "test" if repo == benchmark.test_repo else "train"), split, repo)
+    unnamed = "test" if repo == benchmark.test_repo else "train"
+    return _choose(_parts(_tables(folder), folder, unnamed), split, repo)
 
 
 def _local(benchmark: Benchmark, path: str) -> list[Path]:
@@ -65,25 +66,22 @@ def _columns(benchmark: Benchmark) -> str:
 
 
 def _tables(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and is_table(path) and path.name not in _NO_ROWS and not path.name.startswith(".")
-    )
+    return sorted(path for path in folder.rglob("*") if is_table(path) and path.name not in _NO_ROWS and path.is_file())
 
 
-def _parts(tables: list[Path], unnamed: str) -> dict[str, tuple[Path, ...]]:
-    """The files by what their names say they hold."""
+def _parts(tables: list[Path], root: Path, unnamed: str) -> dict[str, tuple[Path, ...]]:
+    """The files by what their names, or those of their folders under the root, say they hold."""
     parts: dict[str, list[Path]] = {}
     for table in tables:
-        parts.setdefault(_part(table) or unnamed, []).append(table)
+        names = table.relative_to(root).parts if table != root else (table.name,)
+        parts.setdefault(next(filter(None, map(_part, reversed(names))), unnamed), []).append(table)
     return {part: tuple(paths) for part, paths in parts.items()}
 
 
-def _part(table: Path) -> str | None:
-    if _ALIGNX_TEST.match(table.name):
+def _part(name: str) -> str | None:
+    if _ALIGNX_TEST.match(name):
         return "test"
-    match = _PART.search(table.name) or _PART.search(table.parent.name)
+    match = _PART.search(name)
     return match and ("train" if match[1] else "dev" if match[2] else "test")
 
 
