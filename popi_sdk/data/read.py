@@ -176,7 +176,7 @@ def to_record(row: dict[str, Any]) -> UserRecord:
     except ValidationError as error:
         fault, cause = _first_problem(error), error
     except DataError as error:
-        fault, cause = error, error
+        fault, cause = DataError(str(error), field=error.field), error
     if collected and fault.field and fault.field.startswith("pairs"):
         fault.field = f"eval_{fault.field}"
     raise fault from cause

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.pages import ROOT, table_under
 
 from popi_sdk import PreferencePair, Profile, Writing
 from popi_sdk.data import BENCHMARKS, UserRecord, benchmarks, open_data
@@ -364,6 +365,11 @@ def test_the_table_of_the_module_is_the_catalog() -> None:
         assert row[4] == ", ".join(f"`{column}`" for column in benchmark.columns)
         assert f"`{benchmark.repo}`" in row[1]
         assert str(benchmark.shots + 1) in row[2] or benchmark.kind is None
+
+
+def test_the_page_has_the_table_of_the_module() -> None:
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    assert table_under(page, "name") == table_under(benchmarks.__doc__ or "", "name")
 
 
 def test_fixtures_are_small() -> None:

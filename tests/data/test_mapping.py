@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.pages import ROOT, table_under
 
 from popi_sdk import PreferencePair, Rating
-from popi_sdk.data import UserRecord, read_users
+from popi_sdk.data import UserRecord, mapping, read_users
 from popi_sdk.data.mapping import from_collected, is_collected, name_sides, population_credit
 from popi_sdk.data.read import to_record
+from popi_sdk.errors import DataError
 
 FIXTURES = Path(__file__).parent / "fixtures"
 DATA_SETS = ("votes", "jokes", "debates", "writers", "personas")
@@ -122,8 +125,6 @@ def test_other_kinds_of_signals_keep_their_fields() -> None:
     ],
 )
 def test_malformed_parts_are_left_for_the_record_to_name(changes: dict[str, Any]) -> None:
-    from popi_sdk.errors import DataError
-
     with pytest.raises(DataError) as caught:
         to_record({**_rows("jokes")[0], **changes})
     assert caught.value.field is not None
@@ -187,3 +188,11 @@ def test_labels_may_be_the_other_way_round() -> None:
 
 def test_unknown_labels_change_nothing() -> None:
     assert name_sides("A1 is dull.", "left = chosen") == "A1 is dull."
+
+
+def test_the_table_of_the_page_names_fields_that_are_mapped() -> None:
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    source = Path(mapping.__file__).read_text(encoding="utf-8")
+    named = {name for row in table_under(page, "in the file") for name in re.findall(r"`(\w+)`", row[0])}
+    assert len(named) >= 15
+    assert {name for name in named if f'"{name}"' not in source} == set()
