@@ -15,17 +15,17 @@ _lock = threading.RLock()  # what is switched off belongs to the process: two lo
 @contextmanager
 def quiet() -> Iterator[None]:
     """Switch off what transformers and peft say while they load; downloads from the hub keep their progress bar."""
-    from huggingface_hub import utils as hub
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
     from transformers.utils import logging
 
     with _lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-        downloads = not hub.are_progress_bars_disabled()
+        downloads = not are_progress_bars_disabled()
         logging.disable_progress_bar()
         logging.set_verbosity(logging.CRITICAL)
         if downloads:
-            hub.enable_progress_bars()
+            enable_progress_bars()
         try:
             yield
         finally:

@@ -1,0 +1,152 @@
+"""From what a user writes for a model of transformers to a folder that holds it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ConfigurationError, needs_extra
+from ..settings import get_settings
+from .catalog import CATALOG, DEFAULT_MODEL
+from .convert import gguf_to_safetensors
+from .resolve import resolve_gguf
+
+__all__ = ["Folder", "adapter_folder", "model_folder"]
+
+_HUB_ID = re.compile(r"\w[\w.-]{0,95}(/\w[\w.-]{0,95})?")
+_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors"]
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """Where a model or an adapter lies.
+
+    Attributes:
+        path: The folder.
+        name: What the user wrote, for people.
+        identity: Name and state of the weights: a commit, a digest, or the files' sizes and times.
+    """
+
+    path: Path
+    name: str
+    identity: str
+
+
+def model_folder(source: str | Path | None) -> Folder:
+    """The folder of a model: a GGUF is converted, a hub id downloaded.
+
+    Raises:
+        ConfigurationError: If there is no such thing, or it is no model of transformers.
+    """
+    if source is None or (isinstance(source, str) and source in CATALOG):
+        name = source or DEFAULT_MODEL.name
+        path = gguf_to_safetensors(resolve_gguf(name))
+        return Folder(path, str(name), path.name)
+    path = _expanded(source)
+    if path.is_dir():
+        _check_model(path)
+        return Folder(path, str(source), f"{path.resolve()}@{_state_of(path)}")
+    if path.exists() or path.name.lower().endswith(".gguf"):
+        converted = gguf_to_safetensors(resolve_gguf(path))
+        return Folder(converted, str(source), converted.name)
+    folder = _from_hub(str(source), "model", f"{path} does not exist")
+    _check_model(folder.path)
+    if not any(folder.path.glob("*.safetensors")):
+        raise ConfigurationError(f"{source}: the hub has no safetensors of it. Convert it, and give the folder.")
+    return folder
+
+
+def adapter_folder(adapter: str | Path) -> Folder:
+    """The folder of a LoRA adapter, as peft writes it.
+
+    Raises:
+        ConfigurationError: If there is no such thing, or it is no adapter.
+    """
+    path = _expanded(adapter)
+    if path.is_dir():
+        folder = Folder(path, str(adapter), f"{path.resolve()}@{_state_of(path)}")
+    else:
+        folder = _from_hub(str(adapter), "adapter", f"The adapter {path} does not exist")
+    if not (folder.path / "adapter_config.json").is_file():
+        raise ConfigurationError(
+            f"{folder.path} has no adapter_config.json: give the folder that peft's save_pretrained wrote."
+        )
+    return folder
+
+
+def _expanded(source: str | Path) -> Path:
+    try:
+        return Path(source).expanduser()
+    except RuntimeError as error:
+        raise ConfigurationError(f"{source}: {error}. Write the path out.") from error
+
+
+def _check_model(path: Path) -> None:
+    if (path / "config.json").is_file():
+        return
+    if (path / "adapter_config.json").is_file():
+        raise ConfigurationError(
+            f"{path} is an adapter, not a model: pass it as adapter=, with its base model {_base_of(path)}."
+        )
+    ggufs = sorted(path.glob("*.gguf"))
+    if ggufs:
+        raise ConfigurationError(f"{path} is a folder of GGUF files: give one of them, for example {ggufs[0]}.")
+    raise ConfigurationError(f"{path} has no config.json: give the folder that save_pretrained wrote.")
+
+
+def _base_of(path: Path) -> str:
+    try:
+        base = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "as the model"
+    return f"({base}) as the model"
+
+
+def _state_of(path: Path) -> str:
+    """A digest of the files' names, sizes and times."""
+    digest = hashlib.sha256()
+    for file in sorted(path.iterdir()):
+        if file.is_file():
+            status = file.stat()
+            digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+def _from_hub(name: str, what: str, missing: str) -> Folder:
+    """The hub's snapshot of a repository, in the cache that all tools of the hub share."""
+    if not _HUB_ID.fullmatch(name):
+        raise ConfigurationError(f"{missing}. Give a folder, a GGUF file, or the id of a {what} on the hub.")
+    with needs_extra("hf"):
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+    offline = get_settings().offline
+    try:
+        # Weights in other formats than safetensors can run code when they are read: they are not fetched.
+        found = snapshot_download(name, local_files_only=offline, allow_patterns=_FILES, ignore_patterns=["*/*"])
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise ConfigurationError(
+            f"{missing}, and the hub has no {what} {name!r} that you may read. Check its spelling; for a private or "
+            "gated one set HF_TOKEN."
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(f"{missing}, and {_unreachable(name, what, offline, error)}") from error
+    path = Path(found)
+    return Folder(path, name, f"{name}@{path.name}")
+
+
+def _unreachable(name: str, what: str, offline: bool, error: OSError) -> str:
+    if offline:
+        return (
+            f"the {what} {name!r} is not in the hub's cache while POPI_OFFLINE or HF_HUB_OFFLINE is set. Unset it, or "
+            f"where there is a network run: hf download {name}"
+        )
+    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    reason = " ".join(str(error.__cause__ or error).split())[:200]
+    return (
+        f"{endpoint} could not be asked for the {what} {name!r} ({reason}). Check the network, or bring the folder "
+        "and give its path."
+    )
