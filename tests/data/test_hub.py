@@ -10,8 +10,16 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+import pytest
+
+from popi_sdk.data.benchmarks import BENCHMARKS, open_benchmark
+from popi_sdk.data.lines import raise_fault
+from popi_sdk.errors import DataError
+from popi_sdk.settings import get_settings
 
 FIXTURES = Path(__file__).parent / "fixtures"
 _SHA = "0" * 40
@@ -106,3 +114,11 @@ def test_offline_the_error_says_what_to_put_where(tmp_path: Path) -> None:
     assert "hf download JinaLeejnl/AlignX-test --repo-type dataset --local-dir alignx" in error
     assert "alignx@PATH" in error
     assert "Pair-wise Comparative Feedback" in error
+
+
+def test_no_cache_holds_what_nobody_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POPI_OFFLINE", "1")
+    get_settings.cache_clear()
+    unknown = replace(BENCHMARKS["elix"], repo="nobody/has-this")
+    with pytest.raises(DataError, match="nobody/has-this is not in the hub's cache, and was not downloaded"):
+        list(open_benchmark(unknown, None, "test", 0).records(raise_fault))

@@ -127,7 +127,9 @@ def test_a_line_that_is_no_object(tmp_path: Path, line: str | bytes, words: str)
 
 
 def test_a_user_id_that_is_there_twice_even_in_another_split(tmp_path: Path) -> None:
-    path = _write(tmp_path / "users.jsonl", _row("ana", split="train"), _row("ben", split="dev"), _row("ana", split="dev"))
+    path = _write(
+        tmp_path / "users.jsonl", _row("ana", split="train"), _row("ben", split="dev"), _row("ana", split="dev")
+    )
     error = _fault(path, split="dev")
     assert (error.line, error.field) == (3, "user_id")
     assert "the user 'ana' is there twice" in str(error)

@@ -124,7 +124,9 @@ def test_what_does_not_tell_the_pair_is_no_leak(signals: list[dict[str, Any]]) -
 
 
 def test_canonical_is_read_back_and_leaves_out_what_is_not_given() -> None:
-    user = _user(signals=[{"kind": "statement", "text": "Grüße.", "time": "2026-01-31T09:00:00Z"}], meta={"b": 1, "a": 2})
+    user = _user(
+        signals=[{"kind": "statement", "text": "Grüße.", "time": "2026-01-31T09:00:00Z"}], meta={"b": 1, "a": 2}
+    )
     line = canonical(user)
     assert UserRecord.model_validate_json(line) == user
     assert b"gold" not in line
