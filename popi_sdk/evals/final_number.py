@@ -13,7 +13,7 @@ __all__ = ["final_number", "numbers_in"]
 
 _DIGITS = re.compile(
     r"(?<![A-Za-z_\d])(?<!\d\.)"
-    r"(?:\d{1,3}(?:[,'\u00a0\u2009\u202f]\d{3})+(?![,'\d])|\d+|(?=\.\d))(?:\.\d+)?(?!\d)(?!(?:st|nd|rd|th)\b)"
+    r"(?:\d{1,3}(?:[,'\u00a0\u2009\u202f]\d{3})+(?!\d|[,']\d)|\d+|(?=\.\d))(?:\.\d+)?(?!\d)(?!(?:st|nd|rd|th)\b)"
 )
 _SEPARATORS = str.maketrans("", "", ",'\u00a0\u2009\u202f")
 _OPERATOR = re.compile(
@@ -81,14 +81,13 @@ def numbers_in(text: str) -> set[Decimal]:
 
 def _numbers(text: str) -> list[_Number]:
     found = [
-        _Number(_signed(text, match.start(), Decimal(match.group().translate(_SEPARATORS))), match.start(), match.end())
+        _signed(text, match, Decimal(match.group().translate(_SEPARATORS)))
         for match in _DIGITS.finditer(text)
         if match.group()
     ]
     if found or _LARGE.search(text):
         return found
-    spelt = _WORDS.finditer(text)
-    return [_Number(_signed(text, at.start(), _word_value(at)), at.start(), at.end()) for at in spelt]
+    return [_signed(text, match, _word_value(match)) for match in _WORDS.finditer(text)]
 
 
 def _word_value(match: re.Match[str]) -> Decimal:
@@ -96,18 +95,20 @@ def _word_value(match: re.Match[str]) -> Decimal:
     return Decimal(sum(_VALUES[part.lower()] for part in parts))
 
 
-def _signed(text: str, start: int, value: Decimal) -> Decimal:
+def _signed(text: str, match: re.Match[str], value: Decimal) -> _Number:
     """With its sign: a minus behind a number or a bracket is an operator, one behind a letter a hyphen."""
+    start, end = match.span()
     before = text[max(start - 12, 0) : start]
     sign = _NEGATIVE.search(before)
     if sign is None:
-        return value
+        return _Number(value, start, end)
     ahead = before[: sign.start()]
-    if ahead.rstrip()[-1:].isdigit() or ahead.rstrip().endswith(")") or (ahead[-1:].isalpha() and sign[0][0] == "-"):
-        return value
-    if sign[0].startswith("- ") and not ahead.rstrip(" \t").endswith(("=", ":", "(")):
-        return value  # the dash of a list, or of a thought
-    return -value
+    last = ahead.rstrip()[-1:]
+    operator = last.isdigit() or last == ")" or (ahead[-1:].isalpha() and sign[0].startswith("-"))
+    dash = sign[0].startswith("- ") and last not in ("=", ":", "(")  # of a list, or of a thought
+    if operator or dash:
+        return _Number(value, start, end)
+    return _Number(-value, start - len(sign[0]), end)
 
 
 def _is_said(text: str, number: _Number) -> bool:
