@@ -8,7 +8,19 @@ from typing import Literal, TypeAlias
 
 from .draws import Draws
 
-__all__ = ["AXES", "SPLITS", "Point", "Split", "Style", "cared_for", "draw_point", "draw_style", "flipped", "fulfil"]
+__all__ = [
+    "AXES",
+    "SPLITS",
+    "Point",
+    "Split",
+    "Style",
+    "cared_for",
+    "draw_point",
+    "draw_style",
+    "flipped",
+    "fulfil",
+    "mirrored",
+]
 
 Split: TypeAlias = Literal["train", "dev", "test"]
 
@@ -61,7 +73,14 @@ def fulfil(point: Point, other: Style) -> Style:
 
 def flipped(style: Style, axes: tuple[str, ...]) -> Style:
     """The style with the other value on some axes."""
-    return {
-        axis: next(other for other in AXES[axis] if other != value) if axis in axes else value
-        for axis, value in style.items()
-    }
+    return {axis: _other(axis, value) if axis in axes else value for axis, value in style.items()}
+
+
+def mirrored(point: Point) -> Point:
+    """The user who wants the opposite on every axis that matters."""
+    return {axis: value and _other(axis, value) for axis, value in point.items()}
+
+
+def _other(axis: str, value: str) -> str:
+    first, second = AXES[axis]
+    return second if value == first else first

@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
-
-from pydantic import ValidationError
+from importlib.resources.abc import Traversable
 
 from .topics import Said, Topic
 
@@ -29,7 +27,10 @@ _FORBIDDEN = (
     (re.compile(r"  "), "two blanks"),
     (re.compile(r"[.!?] [A-Z]"), "more than one sentence"),
 )
-_DANGLING = re.compile(r"(?:This|That|These|Those|They|He|She|It|Its|Their|Such|Here|There it|So|But|And|Then|Also)\b")
+_DANGLING = re.compile(
+    r"(?:This|That|These|Those|They|He|She|It|Its|Their|Such|Here|There it|So|But|And|Then|Also|First,|Another|Next|"
+    r"Finally|However|Otherwise|Moreover|Furthermore|Thus|Therefore)\b"
+)
 _ALONE = re.compile(
     r"(?:It (?:is|was|takes|took) (?:\w+ ){1,4}(?:that|to|for|when)|That (?:\w+ ){1,6}(?:is|means|makes|explains))\b"
 )
@@ -79,16 +80,19 @@ def _faults_of_fact(said: Said) -> Iterator[str]:
         yield f"plain and technical wording are nearly the same: {said.technical}"
 
 
-def faults_of_files(folder: str = "topics") -> Iterator[str]:
-    """Each fault of the topic files that ship with the package, those of JSON and of fields with file and line."""
+def faults_of_files(folder: Traversable | None = None) -> Iterator[str]:
+    """Each fault of the topic files in a folder, those of JSON and of fields with file and line.
+
+    Args:
+        folder: None for the files that ship with the package.
+    """
+    folder = folder or files(__package__) / "topics"
     topics = []
-    for file in sorted((files(__package__) / folder).iterdir(), key=lambda file: file.name):
-        if not file.name.endswith(".jsonl"):
-            continue
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
             try:
-                topics.append(Topic.model_validate(json.loads(line)))
-            except (ValueError, ValidationError) as error:
+                topics.append(Topic.model_validate_json(line))
+            except ValueError as error:
                 yield f"{file.name}:{number}: {error}"
     yield from faults(topics)
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from functools import cache, cached_property
 from importlib.resources import files
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -81,11 +79,10 @@ def split_of(topic_id: str) -> Split:
 @cache
 def load_topics() -> tuple[Topic, ...]:
     """All topics that ship with the package, ordered by id."""
-    rows: list[dict[str, Any]] = []
-    for file in (files(__package__) / "topics").iterdir():
-        if file.name.endswith(".jsonl"):
-            rows += map(json.loads, file.read_text(encoding="utf-8").splitlines())
-    return tuple(sorted((Topic.model_validate(row) for row in rows), key=lambda topic: topic.id))
+    lines = (
+        line for file in (files(__package__) / "topics").iterdir() for line in file.read_text("utf-8").splitlines()
+    )
+    return tuple(sorted(map(Topic.model_validate_json, lines), key=lambda topic: topic.id))
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..record import HeldOutPair
-from .axes import Point, Split, Style, cared_for, draw_point, draw_style, flipped, fulfil
+from .axes import Point, Split, Style, cared_for, draw_point, draw_style, flipped, fulfil, mirrored
 from .draws import Draws
 from .phrases import pool
 from .render import draw_plan, render
@@ -50,10 +50,16 @@ class Choice:
     axes: tuple[str, ...]
 
 
-def draw_user(seed: str, split: Split) -> User:
-    """Draw a user; half of the topics are for signals, half for pairs."""
+def draw_user(population: str, split: Split, index: int) -> User:
+    """Draw a user; half of the topics are for signals, half for pairs.
+
+    Every second user wants the opposite of the one before, so that no taste is more common than its opposite.
+    """
+    point = draw_point(Draws(population, "point", index // 2))
+    if index % 2:
+        point = mirrored(point)
+    seed = f"{population} {index}"
     draws = Draws(seed, "user")
-    point = draw_point(draws)
     topics = draws.shuffled(topics_of(split))
     half = len(topics) // 2
     turns = tuple(draws.shuffled(cared_for(point)))

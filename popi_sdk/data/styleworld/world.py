@@ -54,10 +54,9 @@ def generate(
 
 
 def _record(split: Split, index: int, seed: int, signals: int, pairs: int) -> UserRecord:
-    user_id = f"styleworld-{split}-{seed}-{index:05d}"
-    user = draw_user(f"{VERSION} {user_id}", split)
+    user = draw_user(f"{VERSION} {split} {seed}", split, index)
     return UserRecord(
-        user_id=user_id,
+        user_id=f"styleworld-{split}-{seed}-{index:05d}",
         signals=tuple(signal_of(user, at) for at in range(signals)),
         pairs=tuple(held_out_pair(user, at) for at in range(pairs)),
         gold=gold_of(user),
