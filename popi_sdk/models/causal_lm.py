@@ -238,6 +238,6 @@ def _tokenizer(folder: Folder) -> Any:
 def _unusable(folder: Folder, what: str, error: Exception) -> ConfigurationError:
     words = " ".join(str(error).split())[:300] or type(error).__name__
     return ConfigurationError(
-        f"{folder.name}: {what} cannot be used ({type(error).__name__}: {words}). Check that {folder.path} is complete. "
+        f"{folder.name}: {what} cannot be used ({type(error).__name__}: {words}). See that {folder.path} is complete. "
         "If it is a copy from a cache, delete it so that it is made again."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ PLAIN_TEMPLATE = (
 
 _TODAY = datetime.date(2024, 7, 26)
 """What a template that asks for the date gets (Llama 3.2's own default): a prompt must not change over night."""
+
+_NOW = re.compile(r"""strftime_now\(\s*(?P<quote>["'])(?P<format>[^"']*)(?P=quote)\s*\)""")
 
 _PROBE = "What is a firewall? It has 2 parts."
 _ANSWER = "It decides which traffic may pass."
@@ -51,7 +54,7 @@ class ChatEncoder:
         self._control = ControlTokens(tokenizer)
         self.plain = not getattr(tokenizer, "chat_template", None)
         self.stop = ("\n\nUser:",) if self.plain else ()
-        self._template = PLAIN_TEMPLATE if self.plain else tokenizer.get_chat_template()
+        self._template = PLAIN_TEMPLATE if self.plain else _undated(tokenizer.get_chat_template())
         self._starts = self.plain and _adds_bos(tokenizer)
         self._texts = self._text_encoder()
         self._context, self._lead, self._tail = self._turn()
@@ -170,7 +173,6 @@ class ChatEncoder:
                 chat_template=self._template,
                 tokenize=False,
                 add_generation_prompt=prompt,
-                strftime_now=_TODAY.strftime,
                 starts=self._starts,
             )
         )
@@ -181,21 +183,26 @@ _NEAREST: Mapping[str, str] = {"developer": "system", "tool": "user"}
 
 def _folded(messages: Sequence[Message]) -> list[Message]:
     """System messages at the head of the user message that follows, neighbours of one role as one message."""
-    folded: list[Message] = []
+    turns: list[tuple[str, list[str]]] = []
     waiting: list[str] = []
     for message in messages:
-        if message["role"] == "system":
-            waiting.append(message["content"])
+        role, parts = message["role"], [message["content"]]
+        if role == "system":
+            waiting += parts
             continue
-        parts = [message["content"]]
-        if message["role"] == "user":
+        if role == "user":
             parts, waiting = waiting + parts, []
-        if folded and folded[-1]["role"] == message["role"]:
-            parts.insert(0, folded.pop()["content"])
-        folded.append(Message(role=message["role"], content="\n\n".join(parts)))
+        _add(turns, role, parts)
     if waiting:
-        folded += _messages(["user"], ["\n\n".join(waiting)])
-    return folded
+        _add(turns, "user", waiting)
+    return [Message(role=role, content="\n\n".join(parts)) for role, parts in turns]
+
+
+def _add(turns: list[tuple[str, list[str]]], role: str, parts: list[str]) -> None:
+    if turns and turns[-1][0] == role:
+        turns[-1][1].extend(parts)
+    else:
+        turns.append((role, parts))
 
 
 def _messages(roles: Sequence[str], contents: Sequence[str]) -> list[Message]:
@@ -207,6 +214,11 @@ def _refusals() -> tuple[type[Exception], ...]:
     from jinja2 import TemplateError
 
     return (TemplateError, TypeError, ValueError, KeyError, IndexError, AttributeError)
+
+
+def _undated(template: str) -> str:
+    """The template with one day for every day."""
+    return _NOW.sub(lambda call: repr(_TODAY.strftime(call["format"])), template)
 
 
 def _adds_bos(tokenizer: Any) -> bool:
