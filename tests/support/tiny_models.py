@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
@@ -101,3 +103,75 @@ def save_tiny_adapter(folder: Path, kind: str = "llama", *, seed: int = 1, rank:
                 parameter.data = torch.randn_like(parameter)
     model.save_pretrained(folder)
     return folder
+
+
+def save_tiny_gguf(path: Path, *, dtype: str = "float32", **config: Any) -> PreTrainedModel:
+    """The tiny Llama as a GGUF file, as llama.cpp's converter writes it; returns the model."""
+    import gguf
+
+    model, tokenizer = tiny_model("llama", **config), tiny_tokenizer()
+    shape = model.config
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(shape.max_position_embeddings)
+    writer.add_embedding_length(shape.hidden_size)
+    writer.add_block_count(shape.num_hidden_layers)
+    writer.add_feed_forward_length(shape.intermediate_size)
+    writer.add_head_count(shape.num_attention_heads)
+    writer.add_head_count_kv(shape.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(shape.rms_norm_eps)
+    writer.add_rope_freq_base(10_000.0)
+    writer.add_rope_dimension_count(shape.hidden_size // shape.num_attention_heads)
+    writer.add_vocab_size(shape.vocab_size)
+    _write_tokenizer(writer, tokenizer)
+    for name, weight in model.state_dict().items():
+        kind = np.float32 if weight.ndim == 1 else np.dtype(dtype)
+        writer.add_tensor(_gguf_name(name), _permuted(name, weight, shape).numpy().astype(kind))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return model
+
+
+def _write_tokenizer(writer: Any, tokenizer: PreTrainedTokenizerFast) -> None:
+    data = json.loads(tokenizer.backend_tokenizer.to_str())
+    tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    added = {token.content: 3 if token.special else 4 for token in tokenizer.added_tokens_decoder.values()}
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([added.get(token, 1) for token in tokens])
+    writer.add_token_merges([" ".join(pair) for pair in data["model"]["merges"]])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_pad_token_id(0)
+    writer.add_chat_template(tokenizer.chat_template)
+
+
+def _gguf_name(name: str) -> str:
+    parts = {
+        "model.embed_tokens": "token_embd",
+        "model.norm": "output_norm",
+        "lm_head": "output",
+        "model.layers": "blk",
+        "self_attn.q_proj": "attn_q",
+        "self_attn.k_proj": "attn_k",
+        "self_attn.v_proj": "attn_v",
+        "self_attn.o_proj": "attn_output",
+        "mlp.gate_proj": "ffn_gate",
+        "mlp.up_proj": "ffn_up",
+        "mlp.down_proj": "ffn_down",
+        "post_attention_layernorm": "ffn_norm",
+        "input_layernorm": "attn_norm",
+    }
+    for old, new in parts.items():
+        name = name.replace(old, new)
+    return name
+
+
+def _permuted(name: str, weight: torch.Tensor, shape: Any) -> torch.Tensor:
+    """llama.cpp rotates pairs of neighbours, transformers pairs half a head apart."""
+    heads = {"q_proj": shape.num_attention_heads, "k_proj": shape.num_key_value_heads}.get(name.split(".")[-2])
+    if heads is None:
+        return weight
+    return weight.reshape(heads, 2, -1, weight.shape[1]).transpose(1, 2).reshape(weight.shape)
