@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ..prompts import Selection, render_plain, render_with_signals, render_with_summary, select
-from ..scoring import ResponseScore, Scorer, ScoringRequest, credit
+from ..scoring import ResponseScore, Scorer, ScoringRequest, credit, margin
 from .methods import NONE, Method
+from .writers import ModelCounter
 
 if TYPE_CHECKING:
     from ..data.record import HeldOutPair, UserRecord
@@ -51,6 +52,7 @@ class Reader:
         self.model = model
         self.name = model.name
         self.raw_budget = raw_budget
+        self._counter = ModelCounter(model)
         self._scorer = Scorer(model)
         self._others: dict[str, Scorer] = {}
         self._attached: set[str] = set()
@@ -59,7 +61,7 @@ class Reader:
     def reading(self, method: Method, record: UserRecord, summary: str | None) -> Reading:
         """What a row shows of a user; `summary` is the donor's in a shuffled row, None where writing it failed."""
         if method.context == "signals":
-            return Reading(selection=select(record.signals, self.raw_budget, self.model))
+            return Reading(selection=select(record.signals, self.raw_budget, self._counter))
         return Reading(summary=summary if method.context == "summary" else None)
 
     def score(
@@ -131,8 +133,7 @@ class Reader:
 def _figures(
     pair: HeldOutPair, chosen: ResponseScore, rejected: ResponseScore, reference: tuple[float, float]
 ) -> dict[str, Any]:
-    margin = chosen.log_prob - rejected.log_prob
-    delta = margin - (reference[0] - reference[1])
+    delta = margin(chosen.log_prob, rejected.log_prob, *reference)
     return {
         "kind": pair.kind,
         "population_agrees": pair.population_agrees,
@@ -142,8 +143,8 @@ def _figures(
         "rejected_tokens": rejected.tokens,
         "delta": delta,
         "credit": credit(delta),
-        "margin": margin,
-        "margin_per_token": chosen.log_prob / chosen.tokens - rejected.log_prob / rejected.tokens,
+        "margin": chosen.log_prob - rejected.log_prob,
+        "margin_per_token": chosen.per_token - rejected.per_token,
     }
 
 

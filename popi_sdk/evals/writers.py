@@ -15,7 +15,23 @@ if TYPE_CHECKING:
     from ..data.record import UserRecord
     from ..models.causal_lm import CausalLM
 
-__all__ = ["SummaryWriter", "writers_for"]
+__all__ = ["ModelCounter", "SummaryWriter", "writers_for"]
+
+
+class ModelCounter:
+    """Counts tokens as a model does: a `TokenCounter`."""
+
+    def __init__(self, model: CausalLM) -> None:
+        self._model = model
+
+    @property
+    def tokenizer(self) -> str:
+        """Name of the model's tokenizer."""
+        return self._model.tokenizer_name
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text, without any chat template."""
+        return self._model.count_tokens(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,27 +93,30 @@ def writers_for(methods: Sequence[Method], model: CausalLM, *, budget: int, raw_
         budget: Most tokens of a summary; a trained model has its own.
         raw_budget: Most tokens of signals that a model is shown.
     """
-    from ..generators.hf import HfGenerator
-
+    counter = ModelCounter(model)
     found: dict[str, SummaryWriter] = {}
     for method in methods:
         name = method.writer
         if name is None or name in found:
             continue
         if name == "heuristic":
-            found[name] = SummaryWriter(name, HeuristicInferrer(), budget, model)
+            found[name] = SummaryWriter(name, HeuristicInferrer(), budget, counter)
         elif name == "gold":
-            found[name] = SummaryWriter(name, None, budget, model)
+            found[name] = SummaryWriter(name, None, budget, counter)
         elif name == "prompted":
-            inferrer = PromptedInferrer(HfGenerator.from_model(model), input_budget=raw_budget)
-            found[name] = SummaryWriter(name, inferrer, budget, model)
+            found[name] = SummaryWriter(name, _asking(model, raw_budget), budget, counter)
         else:
             found[name] = _trained_writer(name, methods, model, raw_budget)
     return list(found.values())
 
 
-def _trained_writer(name: str, methods: Sequence[Method], model: CausalLM, raw_budget: int) -> SummaryWriter:
+def _asking(model: CausalLM, raw_budget: int) -> PromptedInferrer:
     from ..generators.hf import HfGenerator
+
+    return PromptedInferrer(HfGenerator.from_model(model), input_budget=raw_budget)
+
+
+def _trained_writer(name: str, methods: Sequence[Method], model: CausalLM, raw_budget: int) -> SummaryWriter:
     from ..models.causal_lm import load_causal_lm
 
     trained = next(method.source for method in methods if method.writer == name and method.source is not None)
@@ -109,5 +128,4 @@ def _trained_writer(name: str, methods: Sequence[Method], model: CausalLM, raw_b
         loaded = load_causal_lm(trained.base_model, adapter=path, **options)
     else:
         loaded = load_causal_lm(path, **options)
-    inferrer = PromptedInferrer(HfGenerator.from_model(loaded), input_budget=raw_budget)
-    return SummaryWriter(name, inferrer, trained.budget, model)
+    return SummaryWriter(name, _asking(loaded, raw_budget), trained.budget, ModelCounter(model))

@@ -26,7 +26,7 @@ def by_row(rows: Sequence[RowResult], results: Results) -> str:
     for place, row in enumerate(rows):
         _point(axes, row, 100 * row.accuracy.mean, place, colours, horizontal=True)
     axes.set_yticks(range(len(rows)), [row.row for row in rows])
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel("accuracy on held-out pairs, % (95 % interval over users)")
     _references(axes, results, vertical=True)
     return _svg(figure, "Accuracy of every row")
@@ -67,7 +67,7 @@ def per_user(rows: Sequence[RowResult]) -> str:
         middle = 100 * sorted(row.per_user)[len(row.per_user) // 2]
         axes.plot([middle, middle], [place - 0.36, place + 0.36], color="#111827", linewidth=2)
     axes.set_yticks(range(len(shown)), [row.row for row in shown])
-    axes.invert_yaxis()
+    axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set_xlim(-3, 103)
     axes.set_xlabel("accuracy of one user, % (bar: median)")
     axes.axvline(50, color=_GREY, linewidth=1, linestyle=":")
