@@ -78,6 +78,9 @@ def evaluate(
     ] = 1_024,
     dtype: Annotated[str, typer.Option(metavar="TYPE", help="Of the weights: float32, bfloat16, float16.")] = "float32",
     device: Annotated[str, typer.Option(metavar="NAME", help="Where to compute: auto, cpu, cuda, mps.")] = "auto",
+    skip_faults: Annotated[
+        bool, typer.Option("--skip-faults", help="Leave out users that cannot be measured with, and count them.")
+    ] = False,
     over_personalisation: Annotated[
         bool,
         typer.Option(
@@ -92,7 +95,9 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was stopped, or add rows to it.")
+    ] = False,
     compare: Annotated[
         tuple[str, str] | None,
         typer.Option(
@@ -139,6 +144,7 @@ def evaluate(
         raw_budget=raw_budget,
         dtype=dtype,
         device=device,
+        skip_faults=skip_faults,
         over_personalisation=over_personalisation,
         judge=judge,
     )

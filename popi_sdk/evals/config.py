@@ -34,6 +34,7 @@ class EvalConfig(BaseModel):
         raw_budget: Most tokens of the signals in the row `raw`, and of what the row `prompted` reads.
         dtype: Of the weights; policy and reference are always scored by one code path.
         device: Where to compute.
+        skip_faults: Leave users that cannot be measured with out, and count them; otherwise the first is an error.
         over_personalisation: Also run the checkable tasks, with and without a summary.
         judge: A backend string: also let it judge personalised against plain answers; None for no win rate.
     """
@@ -51,6 +52,7 @@ class EvalConfig(BaseModel):
     raw_budget: Annotated[int, Field(gt=0)] = 1_024
     dtype: str = "float32"
     device: str = "auto"
+    skip_faults: bool = False
     over_personalisation: bool = False
     judge: str | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +26,17 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.touch()
-        self._done: set[Hashable] = set()
-        whole = 0
+        self._done: dict[str, tuple[int, int]] = {}  # where the unit begins and ends, in bytes
+        whole = at = 0
         with path.open("rb") as file:
             for line in file:
                 row = _parsed(line)
                 if row is None:
                     break
+                at += len(line)
                 if row.get("end"):
-                    self._done.add(row["unit"])
-                    whole = file.tell()
+                    self._done[row["unit"]] = (whole, at)
+                    whole = at
         if whole < path.stat().st_size:
             with path.open("r+b") as file:
                 file.truncate(whole)
@@ -54,6 +55,7 @@ class Journal:
         text = "".join(f"{json.dumps(line, ensure_ascii=False, allow_nan=False)}\n" for line in lines)
         try:
             with self.path.open("ab") as file:
+                start = file.tell()
                 file.write(text.encode("utf-8", "replace"))
                 file.flush()
                 os.fsync(file.fileno())
@@ -61,11 +63,18 @@ class Journal:
             raise UsageError(
                 f"Cannot write {self.path}: {error.strerror or error}. Make room, and go on with --resume."
             ) from error
-        self._done.add(unit)
+        self._done[unit] = (start, self.path.stat().st_size)
 
-    def rows(self, wanted: Callable[[dict[str, Any]], bool] = lambda _: True) -> Iterator[dict[str, Any]]:
+    def unit(self, unit: str) -> list[dict[str, Any]]:
+        """The rows of one unit; none if it is not there."""
+        start, end = self._done.get(unit, (0, 0))
+        with self.path.open("rb") as file:
+            file.seek(start)
+            return [row for line in file.read(end - start).splitlines() if not (row := json.loads(line)).get("end")]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
         """The rows so far, in the order they were written."""
-        return (row for row in read_rows(self.path) if wanted(row))
+        return read_rows(self.path)
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -215,7 +215,9 @@ def read_results(folder: Path) -> Results:
     seed = manifest["config"]["seed"]
     _refuse_unfinished(folder, manifest, tallies)
     reference = tallies[_first_reader(manifest), NONE]
-    rows = [_row(key, tallies, manifest, facts) for key in tallies]
+    order = {name: place for place, name in enumerate(manifest["rows"])}
+    keys = sorted(tallies, key=lambda key: (key[0] != _first_reader(manifest), key[0], order.get(key[1], len(order))))
+    rows = [_row(key, tallies, manifest, facts) for key in keys]
     decided = {part: reference.parts.get(part, Tally()) for part in ("contested", "uncontested")}
     counts = {part: sum(row.pairs.values()) for part, row in decided.items()}
     known = sum(reference.population_pairs.values())

@@ -71,7 +71,13 @@ def evaluate(
     _refuse_same_readers(config)
     folder = Path(output)
     refuse_foreign(folder, resume=resume)
-    data = open_data(config.data, split=config.split, limit=config.limit, seed=config.seed)
+    data = open_data(
+        config.data,
+        split=config.split,
+        limit=config.limit,
+        seed=config.seed,
+        on_fault="skip" if config.skip_faults else "raise",
+    )
     progress("reading the data", 0, 0)
     index = _index(data)
     methods = methods_for(config.methods, gold=index.gold)
@@ -137,6 +143,7 @@ def _manifest(
             "digest": data.digest(),
             "users": len(index.users),
             "pairs": index.pairs,
+            "left_out": dict(data.left_out),
             "donors_outside": assign_donors(index.users, seed=config.seed).outside,
         },
         "model": {"name": model.name, "dtype": str(model.dtype).removeprefix("torch."), "device": str(model.device)},
@@ -145,22 +152,33 @@ def _manifest(
     }
 
 
-_SAME = ("format", "config", "data", "model", "rows")
-
-
 def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Say what the run is; where the folder says it already, they must agree."""
+    """Say what the run is; where the folder says it already, they must agree, but for rows and readers that are new."""
     path = folder / MANIFEST
-    if not path.exists():
-        write_atomically(path, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
-        return
-    before = read_manifest(folder)
-    for part in _SAME:
-        if before.get(part) != manifest[part]:
-            raise ConfigurationError(
-                f"{folder} holds another run: {part} was {_short(before.get(part))}, and is {_short(manifest[part])}. "
-                "Give the same options and data, or another folder."
-            )
+    if path.exists():
+        before = read_manifest(folder)
+        for part, was in _decisive(before).items():
+            if was != (now := _decisive(manifest)[part]):
+                raise ConfigurationError(
+                    f"{folder} holds another run: {part} was {_short(was)}, and is {_short(now)}. "
+                    "Give the same options and data, or another folder."
+                )
+        for part in ("methods", "readers"):
+            if gone := set(before["config"][part]) - set(manifest["config"][part]):
+                raise ConfigurationError(
+                    f"{folder} has {part} that are not asked for now: {', '.join(sorted(gone))}. Name them too (more "
+                    "can be added), or give another folder."
+                )
+    write_atomically(path, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+
+
+def _decisive(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What cannot change within a run."""
+    config = {name: value for name, value in manifest["config"].items() if name not in _MAY_GROW}
+    return config | {"data": manifest["data"], "model": manifest["model"]}
+
+
+_MAY_GROW = ("methods", "readers", "over_personalisation", "judge")
 
 
 def _short(value: Any) -> str:
@@ -264,8 +282,5 @@ class _Run:
 
     def _reference(self, reader: Reader, number: int) -> dict[tuple[str, int], tuple[float, float]]:
         """The reference's figures for a chunk that a killed run left half done; else to be filled by the first row."""
-        unit = f"{reader.name}/{number}/{NONE}"
-        if unit not in self.items:
-            return {}
-        rows = self.items.rows(lambda row: row["unit"] == unit)
+        rows = self.items.unit(f"{reader.name}/{number}/{NONE}")
         return {(row["user_id"], row["pair"]): (row["chosen"], row["rejected"]) for row in rows}

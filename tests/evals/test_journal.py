@@ -20,7 +20,10 @@ def filled(path: Path) -> Journal:
 def test_rows_come_back_in_order_with_their_unit(tmp_path: Path) -> None:
     journal = filled(tmp_path / "j.jsonl")
     assert [row["text"] for row in journal.rows()] == ["één", "two\nlines ?", "three"]
-    assert [row["unit"] for row in journal.rows(lambda row: row["text"] == "three")] == ["a/1"]
+    for again in (journal, Journal(journal.path)):
+        assert [row["text"] for row in again.unit("a/1")] == ["three"]
+        assert len(again.unit("a/0")) == 2
+        assert again.unit("a/9") == []
     assert "a/0" in journal
     assert "a/2" not in journal
 

@@ -124,6 +124,5 @@ def command_of(config: dict[str, Any]) -> str:
         words += ["--reader", reader]
     for option in ("seed", "budget", "raw_budget", "dtype", "device"):
         words += [f"--{option.replace('_', '-')}", str(config[option])]
-    if config["over_personalisation"]:
-        words.append("--over-personalisation")
+    words += [f"--{name.replace('_', '-')}" for name in ("skip_faults", "over_personalisation") if config[name]]
     return shlex.join([*words, "--output", "DIR"])

@@ -108,6 +108,8 @@ def remarks(results: Results) -> list[str]:
     said = []
     if data.get("note"):
         said.append(str(data["note"]))
+    for what, count in data.get("left_out", {}).items():
+        said.append(f"Left out of the data: {count:,} {what}.")
     if results.few_users:
         said.append(f"Only {data['users']} users: an interval over so few is no evidence, and no claim is made.")
     if data.get("donors_outside"):
