@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from ..metrics import Interval
@@ -16,7 +17,7 @@ __all__ = ["command_of", "how", "markdown", "title"]
 def title(results: Results) -> str:
     """What was measured, in one line."""
     data = results.manifest["data"]
-    return f"{data['name']}, {data['split']}: {data['users']:,} users, {data['pairs']:,} pairs"
+    return f"{Path(data['name']).name}, {data['split']}: {data['users']:,} users, {data['pairs']:,} pairs"
 
 
 def markdown(results: Results) -> str:
