@@ -72,6 +72,7 @@ def _remove(model: Any, name: str) -> None:
     if name in getattr(model, "peft_config", {}):
         with quiet():
             model.delete_adapter(name)
+    model._hf_peft_config_loaded = bool(getattr(model, "peft_config", None))  # transformers leaves it set
 
 
 def _layers(model: Any) -> list[Any]:
