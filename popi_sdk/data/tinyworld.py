@@ -240,6 +240,9 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 def tiny_model(seed: int = 0, *, layers: int = 2, width: int = 64) -> LlamaForCausalLM:
     """A Llama with random weights for `tiny_tokenizer`: 0.1 million parameters, float32, in eval mode.
 
+    A hundred steps of AdamW (learning rate 2e-3, 32 users a step) are enough to learn to write the gold description
+    from a prompt with the signals, and about as many to learn to follow it.
+
     Args:
         seed: Of the weights; the global random state stays as it is.
         layers: How many.
@@ -264,6 +267,7 @@ def tiny_model(seed: int = 0, *, layers: int = 2, width: int = 64) -> LlamaForCa
         num_key_value_heads=width // 16,
         max_position_embeddings=_CONTEXT,
         tie_word_embeddings=True,
+        initializer_range=0.1,  # with the usual 0.02 it learns nothing from signals in 400 steps
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
