@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, DataError, UsageError
+from .answering import measure_answers
 from .config import EvalConfig, machine_facts
 from .donors import assign_donors
+from .files import write_atomically
 from .journal import Journal
 from .methods import NONE, Method, methods_for
 from .readers import Reader, Reading
@@ -89,6 +91,7 @@ def evaluate(
     run = _Run(config, data, index, methods, folder, progress)
     run.write_summaries(model)
     run.score_with(Reader(model, config.raw_budget))
+    run.answer_with(model)
     del model
     for name in config.readers:
         other = load_causal_lm(name, dtype=config.dtype, device=config.device)
@@ -203,20 +206,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        UsageError: If it cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8", errors="replace", newline="\n")
-        partial.replace(path)
-    except OSError as error:
-        raise UsageError(f"Cannot write {path}: {error.strerror or error}.") from error
-
-
 class _Run:
     """The long work: summaries first, then all rows of one chunk of users after the other."""
 
@@ -233,6 +222,7 @@ class _Run:
         self.data = data
         self.index = index
         self.methods = methods
+        self.folder = folder
         self.summaries = Journal(folder / SUMMARIES)
         self.items = Journal(folder / ITEMS)
         self.progress = progress
@@ -256,7 +246,7 @@ class _Run:
 
     def score_with(self, reader: Reader, *, transfer: bool = False) -> None:
         """Score with one model; another reader than the summaries' own takes the rows that need no trained one."""
-        texts = {(row["writer"], row["user_id"]): row["text"] for row in self.summaries.rows() if "text" in row}
+        texts = self._texts()
         methods = [method for method in self.methods if not (transfer and method.trained)]
         step, done, total = f"{reader.name}: scoring", 0, self.index.pairs * len(methods)
         for number, records in self._chunks():
@@ -269,6 +259,26 @@ class _Run:
                     self.items.append(unit, reader.score(method, users, reference))
                 done += sum(len(record.pairs) for record in records)
         self.progress(step, done, total)
+
+    def answer_with(self, model: CausalLM) -> None:
+        """What is asked for beside the accuracies."""
+        if not (self.config.over_personalisation or self.config.judge):
+            return
+        from ..generators.hf import HfGenerator
+
+        with HfGenerator.from_model(model) as generator:
+            measure_answers(
+                self.config,
+                self.folder,
+                generator,
+                methods=self.methods,
+                texts=self._texts(),
+                users=self.data,
+                progress=self.progress,
+            )
+
+    def _texts(self) -> dict[tuple[str, str], str]:
+        return {(row["writer"], row["user_id"]): row["text"] for row in self.summaries.rows() if "text" in row}
 
     def _chunks(self) -> Iterator[tuple[int, tuple[UserRecord, ...]]]:
         users = iter(self.data)

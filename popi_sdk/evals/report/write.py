@@ -7,16 +7,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from ..answering import read_extras
+from ..files import write_atomically
 from ..journal import read_rows
 from ..results import Results, read_results
-from ..run import SUMMARIES, write_atomically
+from ..run import SUMMARIES
 from .markdown import markdown
 from .page import page
 from .sentences import findings, remarks
 
-__all__ = ["EXTRAS", "RESULTS", "to_json", "write_report"]
+__all__ = ["RESULTS", "to_json", "write_report"]
 
-RESULTS, MARKDOWN, PAGE, EXTRAS = "results.json", "report.md", "report.html", "extras.json"
+RESULTS, MARKDOWN, PAGE = "results.json", "report.md", "report.html"
 
 
 def write_report(folder: str | Path) -> Results:
@@ -30,7 +32,7 @@ def write_report(folder: str | Path) -> Results:
         MissingExtraError: If matplotlib is not installed.
     """
     folder = Path(folder)
-    results = replace(read_results(folder), extras=_extras(folder))
+    results = replace(read_results(folder), extras=read_extras(folder))
     text = page(results, read_rows(folder / SUMMARIES))
     write_atomically(folder / RESULTS, json.dumps(to_json(results), indent=1, ensure_ascii=False) + "\n")
     write_atomically(folder / MARKDOWN, markdown(results))
@@ -46,9 +48,3 @@ def to_json(results: Results) -> dict[str, Any]:
         "findings": [asdict(finding) for finding in findings(results)],
         "remarks": remarks(results),
     }
-
-
-def _extras(folder: Path) -> dict[str, Any]:
-    path = folder / EXTRAS
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return found

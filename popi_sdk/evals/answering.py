@@ -1,0 +1,167 @@
+"""What only whole answers can show: harm to tasks that need no personalisation, and wins before a judge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigurationError
+from ..generators import GenerationOptions, Generator, create_generator
+from ..prompts import render_plain, render_with_summary
+from .config import EvalConfig
+from .files import write_atomically
+from .methods import Method
+from .overpersonalisation import OverPersonalisation, measure
+from .winrate import WinRate, win_rate
+
+if TYPE_CHECKING:
+    from ..data.record import UserRecord
+    from .run import Progress
+
+__all__ = ["EXTRAS", "measure_answers", "read_extras"]
+
+EXTRAS, TASKS, JUDGEMENTS = "extras.json", "tasks.jsonl", "judgements.jsonl"
+
+_MOST_USERS = 100  # whose answers are judged
+_ANSWER = GenerationOptions(max_tokens=256, temperature=0)
+
+
+def measure_answers(
+    config: EvalConfig,
+    folder: Path,
+    generator: Generator,
+    *,
+    methods: Sequence[Method],
+    texts: Mapping[tuple[str, str], str],
+    users: Iterable[UserRecord],
+    progress: Progress,
+) -> None:
+    """Measure what the configuration asks for beside the accuracies, and keep it in `extras.json`.
+
+    Args:
+        config: `over_personalisation` and `judge` say what is wanted.
+        folder: That of the run; what is there already is not measured again.
+        generator: Who answers.
+        methods: The rows; the summaries of the first one that infers them are used.
+        texts: Summaries by writer and user.
+        users: The users, for the judge.
+        progress: Called now and then.
+
+    Raises:
+        ConfigurationError: If no row infers summaries, or no user has a gold description for the judge.
+        BackendError: If the generator or the judge does not work at all.
+    """
+    done = read_extras(folder)
+    if config.over_personalisation and "over_personalisation" not in done:
+        writer = _writer(methods)
+        summaries = [text for (name, _), text in texts.items() if name == writer]
+        outcome = measure(generator, summaries, seed=config.seed, progress=progress)
+        _write_lines(folder / TASKS, [asdict(one) for one in outcome.outcomes])
+        done["over_personalisation"] = _of_tasks(outcome, writer)
+        write_atomically(folder / EXTRAS, json.dumps(done, indent=1, ensure_ascii=False) + "\n")
+    if config.judge is not None and "win_rate" not in done:
+        writer = _writer(methods)
+        with create_generator(config.judge) as judge:
+            wins = _judge(config, generator, judge, _judged_users(users, writer, texts), progress)
+        _write_lines(folder / JUDGEMENTS, [asdict(one) for one in wins.judgements])
+        done["win_rate"] = _of_wins(wins, writer)
+        write_atomically(folder / EXTRAS, json.dumps(done, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_extras(folder: Path) -> dict[str, Any]:
+    """What `measure_answers` kept; nothing if it was not asked for anything."""
+    path = folder / EXTRAS
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
+def _writer(methods: Sequence[Method]) -> str:
+    for method in methods:
+        if method.writer not in (None, "gold"):
+            return str(method.writer)
+    raise ConfigurationError("No row infers summaries to answer with. Add --method heuristic.")
+
+
+def _judged_users(
+    users: Iterable[UserRecord], writer: str, texts: Mapping[tuple[str, str], str]
+) -> list[tuple[UserRecord, str]]:
+    wanted = ((record, texts.get((writer, record.user_id))) for record in users if record.gold)
+    judged = list(islice(((record, text) for record, text in wanted if text), _MOST_USERS))
+    if not judged:
+        raise ConfigurationError(
+            "The judge is told what each user wants, and this data has no gold descriptions. Leave out --judge."
+        )
+    return judged
+
+
+def _judge(
+    config: EvalConfig,
+    generator: Generator,
+    judge: Generator,
+    users: Sequence[tuple[UserRecord, str]],
+    progress: Progress,
+) -> WinRate:
+    """One prompt a user: the first that a pair of theirs answers."""
+    prompts = [record.pairs[0].prompt for record, _ in users]
+    progress("answering with and without summaries", 0, 0)
+    plain = generator.generate_batch([render_plain(prompt) for prompt in prompts], _ANSWER)
+    personalised = generator.generate_batch(
+        [render_with_summary(prompt, text) for prompt, (_, text) in zip(prompts, users, strict=True)], _ANSWER
+    )
+    return win_rate(
+        [answer.text for answer in personalised],
+        [answer.text for answer in plain],
+        prompts,
+        [record.gold or "" for record, _ in users],
+        judge,
+        users=[record.user_id for record, _ in users],
+        seed=config.seed,
+        progress=progress,
+    )
+
+
+def _of_tasks(outcome: OverPersonalisation, writer: str) -> dict[str, Any]:
+    harm = outcome.difference
+    said = "" if harm.excludes(0.0) else ", which is not significant"
+    failed = f" {outcome.failed} tasks could not be answered, and count for nothing." if outcome.failed else ""
+    return {
+        "sentence": (
+            f"On {outcome.plain.items} tasks with one right answer, {outcome.plain.percent()} % are right without a "
+            f"summary and {outcome.personalised.percent()} % with somebody's summary by `{writer}`: {harm.points()} "
+            f"points{said}.{failed}"
+        ),
+        "plain": asdict(outcome.plain),
+        "personalised": asdict(outcome.personalised),
+        "difference": asdict(harm),
+        "by_kind": outcome.by_kind,
+        "failed": outcome.failed,
+        "model": outcome.model,
+        "writer": writer,
+    }
+
+
+def _of_wins(wins: WinRate, writer: str) -> dict[str, Any]:
+    rate = "none could be judged" if wins.rate is None else f"{wins.rate.percent()} %"
+    return {
+        "sentence": (
+            f"Before `{wins.judge}`, which is told what each user wants, answers with the summaries of `{writer}` win "
+            f"against the same model's plain answers: {rate} (both orders; {wins.wins} wins, {wins.ties} ties, of "
+            f"which {wins.inconsistent} because the verdict changed with the order, {wins.losses} losses, "
+            f"{wins.failed} not judged)."
+        ),
+        "rate": None if wins.rate is None else asdict(wins.rate),
+        "wins": wins.wins,
+        "ties": wins.ties,
+        "losses": wins.losses,
+        "failed": wins.failed,
+        "judge": wins.judge,
+        "writer": writer,
+    }
+
+
+def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    write_atomically(path, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows))
