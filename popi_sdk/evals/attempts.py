@@ -13,7 +13,7 @@ __all__ = ["Attempt", "attempt_batch"]
 Attempt = Generation | BackendError
 """What became of one request."""
 
-_TOGETHER = 16  # requests in one call: how much is asked again one by one if one of them fails
+_TOGETHER = 32  # requests in one call: how much is asked again one by one if one of them fails
 
 
 def attempt_batch(

@@ -147,7 +147,7 @@ def test_a_backend_that_only_fails_ends_the_work() -> None:
     generator = ScriptedGenerator(repeat(failing()))
     with pytest.raises(BackendConnectionError):
         attempt_batch(generator, ["hi"] * 100, OPTIONS)
-    assert len(generator.calls) == 17  # the first batch up to its failure, and each of its requests
+    assert len(generator.calls) == 33  # the first batch up to its failure, and each of its requests
 
 
 def test_a_refused_key_and_a_mistake_of_the_caller_end_the_work_at_once() -> None:
@@ -159,9 +159,9 @@ def test_a_refused_key_and_a_mistake_of_the_caller_end_the_work_at_once() -> Non
 
 
 def test_later_failures_stand_in_their_places() -> None:
-    script = ["fine"] * 16 + [failing(), failing(), "fine"]
-    attempts = attempt_batch(ScriptedGenerator(script), ["hi"] * 18, OPTIONS)
-    assert [isinstance(attempt, Generation) for attempt in attempts] == [True] * 16 + [False, True]
+    script = ["fine"] * 32 + [failing(), failing(), "fine"]
+    attempts = attempt_batch(ScriptedGenerator(script), ["hi"] * 34, OPTIONS)
+    assert [isinstance(attempt, Generation) for attempt in attempts] == [True] * 32 + [False, True]
 
 
 def test_no_request_is_no_answer() -> None:
