@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -50,7 +50,7 @@ Something does not work?
 Exit codes: 0 done, 1 a bug, 2 wrong input, 3 backend failed, 130 interrupted."""
 
 
-_COMMANDS = {
+_COMMANDS: dict[str, Callable[..., None]] = {
     "personalize": personalize,
     "infer": infer,
     "eval": evaluate,

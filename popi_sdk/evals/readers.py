@@ -55,7 +55,7 @@ class Reader:
         self._counter = ModelCounter(model)
         self._scorer = Scorer(model)
         self._others: dict[str, Scorer] = {}
-        self._attached: set[str] = set()
+        self._attached: dict[str, str] = {}  # a row's name, and what its adapter is called in the model
         self._plain_tokens = lru_cache(maxsize=4_096)(lambda prompt: len(model.encode_prompt(render_plain(prompt))))
 
     def reading(self, method: Method, record: UserRecord, summary: str | None) -> Reading:
@@ -112,9 +112,9 @@ class Reader:
         if not (path / "adapter_config.json").is_file():
             return self._whole_model(trained).score(requests)
         if trained.name not in self._attached:
-            self.model.attach(path, trained.name)
-            self._attached.add(trained.name)
-        with self.model.use(trained.name):
+            self._attached[trained.name] = f"row{len(self._attached)}"
+            self.model.attach(path, self._attached[trained.name])
+        with self.model.use(self._attached[trained.name]):
             return self._scorer.score(requests)
 
     def _whole_model(self, trained: TrainedModel) -> Scorer:

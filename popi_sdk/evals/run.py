@@ -18,7 +18,7 @@ from .files import write_atomically
 from .journal import Journal
 from .methods import NONE, Method, methods_for
 from .readers import Reader, Reading
-from .writers import SummaryWriter, writers_for
+from .writers import NO_HURRY, SummaryWriter, writers_for
 
 if TYPE_CHECKING:
     from ..data.open import Dataset
@@ -178,7 +178,7 @@ def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 def _decisive(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What cannot change within a run."""
     config = {name: value for name, value in manifest["config"].items() if name not in _MAY_GROW}
-    return config | {"data": manifest["data"], "model": manifest["model"]}
+    return config | {"the users": manifest["data"], "the model": manifest["model"]}
 
 
 _MAY_GROW = ("methods", "readers", "over_personalisation", "judge")
@@ -266,7 +266,7 @@ class _Run:
             return
         from ..generators.hf import HfGenerator
 
-        with HfGenerator.from_model(model) as generator:
+        with HfGenerator.from_model(model, timeout=NO_HURRY) as generator:
             measure_answers(
                 self.config,
                 self.folder,

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from ..data.record import UserRecord
     from ..models.causal_lm import CausalLM
 
-__all__ = ["ModelCounter", "SummaryWriter", "writers_for"]
+__all__ = ["NO_HURRY", "ModelCounter", "SummaryWriter", "writers_for"]
+
+
+NO_HURRY = 7 * 86_400.0  # seconds for a batch on a slow machine: a run that takes long is no failure
 
 
 class ModelCounter:
@@ -113,7 +116,7 @@ def writers_for(methods: Sequence[Method], model: CausalLM, *, budget: int, raw_
 def _asking(model: CausalLM, raw_budget: int) -> PromptedInferrer:
     from ..generators.hf import HfGenerator
 
-    return PromptedInferrer(HfGenerator.from_model(model), input_budget=raw_budget)
+    return PromptedInferrer(HfGenerator.from_model(model, timeout=NO_HURRY), input_budget=raw_budget)
 
 
 def _trained_writer(name: str, methods: Sequence[Method], model: CausalLM, raw_budget: int) -> SummaryWriter:

@@ -80,10 +80,13 @@ def test_what_is_not_shown_is_not_claimed(tmp_path: Path) -> None:
 
 def test_few_users_failures_and_one_summary_for_all_are_remarked(tmp_path: Path) -> None:
     folder = run(tmp_path, users=4)
-    summaries = [{"unit": "u", "writer": "heuristic", "user_id": f"user {user}", "text": "S", "tokens": 1} for user in range(3)]
+    written = {"unit": "u", "writer": "heuristic", "text": "S", "tokens": 1}
+    summaries = [written | {"user_id": f"user {user}"} for user in range(3)]
     summaries.append({"unit": "u", "writer": "heuristic", "user_id": "user 3", "error": "no"})
     (folder / "summaries.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in summaries))
-    said = " ".join(remarks(write_report(folder)))
+    results = write_report(folder)
+    assert [finding.good for finding in findings(results)] == [None, None, None]
+    said = " ".join(remarks(results))
     assert "Only 4 users" in said
     assert "1 of 4 summaries could not be written" in said
     assert "one and the same summary for everybody" in said

@@ -67,7 +67,8 @@ def _gain(best: RowResult, results: Results) -> Finding:
             f"{best.over_population.points()} points{_unless(best.over_population)}."
         )
     points = 100 * (best.accuracy.mean - _CHANCE)
-    return Finding("What did personalisation gain?", f"{points:+.1f} points", text, True if gained else None)
+    good = True if gained and not results.few_users else None
+    return Finding("What did personalisation gain?", f"{points:+.1f} points", text, good)
 
 
 def _cost(best: RowResult, results: Results) -> Finding:
@@ -75,7 +76,8 @@ def _cost(best: RowResult, results: Results) -> Finding:
     raw = next((row for row in results.rows if row.row == "raw" and row.reader == best.reader), None)
     if raw is not None:
         times = raw.context_tokens.mean / max(best.context_tokens.mean, 1)
-        share = f", although only {100 * raw.signals_used:.0f} % of them fit" if (raw.signals_used or 1) < 1 else ""
+        used = 1.0 if raw.signals_used is None else raw.signals_used
+        share = f", although only {100 * used:.0f} % of them fit" if used < 1 else ""
         text += (
             f" The raw signals add {raw.context_tokens.mean:.0f} ({times:.1f} times as many{share}) and reach "
             f"{raw.accuracy.percent()} %."
@@ -94,8 +96,12 @@ def _personal(best: RowResult, results: Results) -> Iterator[Finding]:
         f"With another user's summary the accuracy is {control.accuracy.percent()} %, with the own one "
         f"{best.accuracy.percent()} %: {best.personal.points()} points{_unless(best.personal)}."
     )
-    text += " What helped was about this user." if personal else " That it is about this user is not shown."
-    yield Finding("Was it personal?", f"{100 * best.personal.mean:+.1f} points", text, personal)
+    if results.few_users:
+        text += " So few users show nothing."
+    else:
+        text += " What helped was about this user." if personal else " That it is about this user is not shown."
+    good = None if results.few_users else personal
+    yield Finding("Was it personal?", f"{100 * best.personal.mean:+.1f} points", text, good)
 
 
 def _unless(difference: Interval) -> str:
