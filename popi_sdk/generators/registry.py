@@ -26,6 +26,7 @@ GROUP = "popi_sdk.generators"
 GENERATORS = {
     "local": "popi_sdk.generators.llamacpp:LlamaCppGenerator",
     "llamacpp": "popi_sdk.generators.llamacpp:LlamaCppGenerator",
+    "hf": "popi_sdk.generators.hf:HfGenerator",
     "openai": "popi_sdk.generators.openai:OpenAIGenerator",
     "anthropic": "popi_sdk.generators.anthropic:AnthropicGenerator",
     "compatible": "popi_sdk.generators.compatible:CompatibleGenerator",

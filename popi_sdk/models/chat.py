@@ -44,6 +44,7 @@ class ChatEncoder:
         plain: Whether the model has no template of its own, so that `PLAIN_TEMPLATE` is used.
         end_ids: The tokens that end the assistant's turn.
         stop: Texts that end it where no token does: the next turn of the plain format.
+        lead: A blank, where the template writes one between prompt and answer.
         exact: Whether control tokens in messages are read as their own characters; otherwise, for a tokenizer that
             allows no better, they are taken apart (`(im_end)`) before.
     """
@@ -57,7 +58,7 @@ class ChatEncoder:
         self._template = PLAIN_TEMPLATE if self.plain else _undated(tokenizer.get_chat_template())
         self._starts = self.plain and _adds_bos(tokenizer)
         self._texts = self._text_encoder()
-        self._context, self._lead, self._tail = self._turn()
+        self._context, self.lead, self._tail = self._turn()
         self._context_ids = self._encode(self._context, "")
         self.end_ids = self._end_ids()
 
@@ -82,7 +83,7 @@ class ChatEncoder:
 
     def encode_response(self, text: str) -> list[int]:
         """Token ids of an answer as they follow the prompt, with the token that ends the assistant's turn."""
-        text = self._lead + _encodable(text)
+        text = self.lead + _encodable(text)
         joined = self._encode(self._context, text, self._tail)
         if joined[: len(self._context_ids)] == self._context_ids:
             ids = joined[len(self._context_ids) :]

@@ -15,7 +15,7 @@ from .catalog import CATALOG, DEFAULT_MODEL
 from .convert import gguf_to_safetensors
 from .resolve import resolve_gguf
 
-__all__ = ["Folder", "adapter_folder", "model_folder"]
+__all__ = ["Folder", "adapter_folder", "adapter_identity", "model_folder", "model_identity"]
 
 _HUB_ID = re.compile(r"\w[\w.-]{0,95}(/\w[\w.-]{0,95})?")
 _FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors"]
@@ -42,18 +42,18 @@ def model_folder(source: str | Path | None) -> Folder:
     Raises:
         ConfigurationError: If there is no such thing, or it is no model of transformers.
     """
-    if source is None or (isinstance(source, str) and source in CATALOG):
-        name = source or DEFAULT_MODEL.name
+    identity = model_identity(source)
+    if source is None or _is_cataloged(source):
+        name = str(source or DEFAULT_MODEL.name)
         path = gguf_to_safetensors(resolve_gguf(name))
-        return Folder(path, str(name), path.name)
+        return Folder(path, name, path.name)
     path = _expanded(source)
     if path.is_dir():
-        _check_model(path)
-        return Folder(path, str(source), f"{path.resolve()}@{_state_of(path)}")
-    if path.exists() or path.name.lower().endswith(".gguf"):
+        return Folder(path, str(source), identity)
+    if path.exists():
         converted = gguf_to_safetensors(resolve_gguf(path))
         return Folder(converted, str(source), converted.name)
-    folder = _from_hub(str(source), "model", f"{path} does not exist")
+    folder = _from_hub(str(source), "model")
     _check_model(folder.path)
     if not any(folder.path.glob("*.safetensors")):
         raise ConfigurationError(f"{source}: the hub has no safetensors of it. Convert it, and give the folder.")
@@ -66,16 +66,57 @@ def adapter_folder(adapter: str | Path) -> Folder:
     Raises:
         ConfigurationError: If there is no such thing, or it is no adapter.
     """
+    identity = adapter_identity(adapter)
+    path = _expanded(adapter)
+    folder = Folder(path, str(adapter), identity) if path.is_dir() else _from_hub(str(adapter), "adapter")
+    _check_adapter(folder.path)
+    return folder
+
+
+def model_identity(source: str | Path | None) -> str:
+    """What tells a model from others, found without loading, converting or downloading it.
+
+    Raises:
+        ConfigurationError: If it is plain already that there is no such thing.
+    """
+    if source is None or _is_cataloged(source):
+        return str(source or DEFAULT_MODEL.name)
+    path = _expanded(source)
+    if path.is_dir():
+        _check_model(path)
+        return f"{path.resolve()}@{_state_of(path)}"
+    if path.exists() or path.name.lower().endswith(".gguf"):
+        resolved = resolve_gguf(path)
+        status = resolved.stat()
+        return f"{resolved}@{status.st_size}-{status.st_mtime_ns}"
+    return _hub_id(str(source), "model", path)
+
+
+def adapter_identity(adapter: str | Path) -> str:
+    """`model_identity`, of an adapter."""
     path = _expanded(adapter)
     if path.is_dir():
-        folder = Folder(path, str(adapter), f"{path.resolve()}@{_state_of(path)}")
-    else:
-        folder = _from_hub(str(adapter), "adapter", f"The adapter {path} does not exist")
-    if not (folder.path / "adapter_config.json").is_file():
+        _check_adapter(path)
+        return f"{path.resolve()}@{_state_of(path)}"
+    return _hub_id(str(adapter), "adapter", path)
+
+
+def _is_cataloged(source: str | Path) -> bool:
+    return isinstance(source, str) and source in CATALOG
+
+
+def _check_adapter(path: Path) -> None:
+    if not (path / "adapter_config.json").is_file():
         raise ConfigurationError(
-            f"{folder.path} has no adapter_config.json: give the folder that peft's save_pretrained wrote."
+            f"{path} has no adapter_config.json: give the folder that peft's save_pretrained wrote."
         )
-    return folder
+
+
+def _hub_id(name: str, what: str, path: Path) -> str:
+    if not _HUB_ID.fullmatch(name):
+        gguf = ", a GGUF file" if what == "model" else ""
+        raise ConfigurationError(f"The {what} {path} does not exist. Give a folder{gguf}, or its id on the hub.")
+    return name
 
 
 def _expanded(source: str | Path) -> Path:
@@ -116,10 +157,8 @@ def _state_of(path: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def _from_hub(name: str, what: str, missing: str) -> Folder:
+def _from_hub(name: str, what: str) -> Folder:
     """The hub's snapshot of a repository, in the cache that all tools of the hub share."""
-    if not _HUB_ID.fullmatch(name):
-        raise ConfigurationError(f"{missing}. Give a folder, a GGUF file, or the id of a {what} on the hub.")
     with needs_extra("hf"):
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
@@ -129,11 +168,11 @@ def _from_hub(name: str, what: str, missing: str) -> Folder:
         found = snapshot_download(name, local_files_only=offline, allow_patterns=_FILES, ignore_patterns=["*/*"])
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise ConfigurationError(
-            f"{missing}, and the hub has no {what} {name!r} that you may read. Check its spelling; for a private or "
-            "gated one set HF_TOKEN."
+            f"{name} is no folder here, and the hub has no {what} of that name that you may read. Check its spelling; "
+            "for a private or gated one set HF_TOKEN."
         ) from error
     except OSError as error:
-        raise ConfigurationError(f"{missing}, and {_unreachable(name, what, offline, error)}") from error
+        raise ConfigurationError(f"{name} is no folder here, and {_unreachable(name, what, offline, error)}") from error
     path = Path(found)
     return Folder(path, name, f"{name}@{path.name}")
 
@@ -141,12 +180,12 @@ def _from_hub(name: str, what: str, missing: str) -> Folder:
 def _unreachable(name: str, what: str, offline: bool, error: OSError) -> str:
     if offline:
         return (
-            f"the {what} {name!r} is not in the hub's cache while POPI_OFFLINE or HF_HUB_OFFLINE is set. Unset it, or "
+            f"no {what} of that name is in the hub's cache while POPI_OFFLINE or HF_HUB_OFFLINE is set. Unset it, or "
             f"where there is a network run: hf download {name}"
         )
     endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     reason = " ".join(str(error.__cause__ or error).split())[:200]
     return (
-        f"{endpoint} could not be asked for the {what} {name!r} ({reason}). Check the network, or bring the folder "
+        f"{endpoint} could not be asked for a {what} of that name ({reason}). Check the network, or bring the folder "
         "and give its path."
     )

@@ -184,7 +184,8 @@ def refusal(source, **options) -> str:
 
 
 def test_nothing_there(tmp_path):
-    assert f"{tmp_path}/none does not exist. Give a folder, a GGUF file, or the id" in refusal(tmp_path / "none")
+    words = f"The model {tmp_path}/none does not exist. Give a folder, a GGUF file, or its id on the hub"
+    assert words in refusal(tmp_path / "none")
     assert "none.gguf does not exist" in refusal(tmp_path / "none.gguf")
     assert "has no config.json: give the folder that save_pretrained wrote" in refusal(tmp_path)
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
@@ -282,9 +283,9 @@ def test_from_the_hubs_cache_while_offline(hub, folder, adapter, monkeypatch):
     assert model.identity == "owner/tiny@0123abc+owner/lora@0123abc:float32"
     assert torch.equal(logits(model), logits(load_causal_lm(folder, adapter=adapter, dtype="float32")))
     words = refusal("owner/none")
-    assert "owner/none does not exist, and the model 'owner/none' is not in the hub's cache while POPI_OFFLINE" in words
+    assert "owner/none is no folder here, and no model of that name is in the hub's cache while POPI_OFFLINE" in words
     assert "run: hf download owner/none" in words
-    assert "the adapter 'owner/none' is not in the hub's cache" in refusal(folder, adapter="owner/none")
+    assert "no adapter of that name is in the hub's cache" in refusal(folder, adapter="owner/none")
 
 
 def test_the_hub_out_of_reach(hub, monkeypatch):
@@ -292,7 +293,7 @@ def test_the_hub_out_of_reach(hub, monkeypatch):
         raise OSError("Name or service not known")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", no_network)
-    assert "https://huggingface.co could not be asked for the model 'owner/tiny' (Name or service" in refusal(
+    assert "https://huggingface.co could not be asked for a model of that name (Name or service" in refusal(
         "owner/tiny"
     )
     monkeypatch.setenv("HF_ENDPOINT", "http://mirror")
@@ -306,7 +307,7 @@ def test_a_repository_that_is_not_there(hub, monkeypatch):
         raise HFValidationError("no")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", no_such)
-    assert "the hub has no model 'owner/tiny' that you may read" in refusal("owner/tiny")
+    assert "the hub has no model of that name that you may read" in refusal("owner/tiny")
 
 
 def test_a_repository_without_safetensors(hub, folder, tmp_path, monkeypatch):
@@ -381,7 +382,8 @@ def test_an_adapter_that_does_not_fit_leaves_the_model_as_it_was(folder, adapter
 
 def test_adapters_that_cannot_be_read(folder, adapter, tmp_path):
     assert "has no adapter_config.json: give the folder that peft" in refusal(folder, adapter=folder)
-    assert f"The adapter {tmp_path}/none does not exist. Give a folder" in refusal(folder, adapter=tmp_path / "none")
+    words = f"The adapter {tmp_path}/none does not exist. Give a folder, or its id on the hub"
+    assert words in refusal(folder, adapter=tmp_path / "none")
     whole = (adapter / "adapter_model.safetensors").read_bytes()
     for name, content in (("adapter_model.safetensors", whole[:-50]), ("adapter_config.json", b"{")):
         copy = broken(adapter, tmp_path, name, content)

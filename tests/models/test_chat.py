@@ -228,7 +228,7 @@ def test_an_answer_continues_the_prompt(kind, lead):
     text = tokenizer.apply_chat_template(turns("What is DNS?", "A phone book."), tokenize=False)
     whole = tokenizer(text.replace("<think>\n\n</think>\n\n", ""), add_special_tokens=False)["input_ids"]
     assert whole[: len(joined)] == joined
-    assert encoder(kind)._lead == lead
+    assert encoder(kind).lead == lead
 
 
 def test_half_a_surrogate_pair_is_a_question_mark():

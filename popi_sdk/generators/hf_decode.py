@@ -1,0 +1,109 @@
+"""Answers of several rows at once from a model of transformers: one forward pass makes a token for each."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..errors import needs_extra
+from ..models._torch import torch
+from .hf_row import Row
+
+with needs_extra("hf"):
+    from transformers import DynamicCache
+
+__all__ = ["decode"]
+
+_CHUNK = 4096
+"""Tokens of the prompts between two looks at whether to go on."""
+
+_SHRINK = 0.75
+"""Finished rows are left in until so much of the batch, or less, still goes on: taking them out copies the rest."""
+
+
+def decode(model: Any, rows: Sequence[Row], going: Callable[[Row], bool] | None = None) -> None:
+    """Let rows take tokens until all are finished.
+
+    Prompts of different lengths are padded on the left. A row's answer does not depend on the other rows, but for the
+    rounding of sums, which can tip two tokens that are all but equally likely: rarely in float32, at times in
+    bfloat16.
+
+    Args:
+        model: A causal language model of transformers, in eval mode.
+        rows: What to answer; each ends by itself.
+        going: Asked before each pass; a row for which it is false is given up as it is.
+    """
+    with torch.inference_mode():
+        batch = _Batch(model, rows)
+        while batch.shrink([row.finish_reason is None and (going is None or going(row)) for row in batch.rows]):
+            logits = batch.forward()
+            if logits is None:
+                continue  # a chunk of the prompts
+            tokens = _choose(logits, batch.rows)
+            batch.append(tokens)
+            for row, token in zip(batch.rows, tokens.tolist(), strict=True):
+                if row.finish_reason is None:
+                    row.take(token)
+
+
+class _Batch:
+    """What the model has read and is to read next."""
+
+    def __init__(self, model: Any, rows: Sequence[Row]) -> None:
+        self.rows = list(rows)
+        self._model = model
+        self._takes = inspect.signature(model.forward).parameters
+        self._cached = "past_key_values" in self._takes
+        self._cache = DynamicCache(config=model.config) if self._cached else None
+        width = max(len(row.prompt) for row in rows)
+        padding = [width - len(row.prompt) for row in rows]
+        ids = [[0] * pad + row.prompt for pad, row in zip(padding, rows, strict=True)]
+        self._ids = torch.tensor(ids, device=model.device)
+        self._mask = (torch.arange(width)[None, :] >= torch.tensor(padding)[:, None]).long().to(model.device)
+        self._read = 0
+
+    def shrink(self, going: Sequence[bool]) -> bool:
+        """Take out rows that do not go on; returns whether any does."""
+        keep = [index for index, goes in enumerate(going) if goes]
+        if keep and len(keep) <= _SHRINK * len(self.rows):
+            chosen = torch.tensor(keep, device=self._ids.device)
+            self.rows = [self.rows[index] for index in keep]
+            self._ids, self._mask = self._ids[chosen], self._mask[chosen]
+            if self._cache is not None and self._read:
+                self._cache.reorder_cache(chosen)
+        return bool(keep)
+
+    def forward(self) -> Any:
+        """Read what was not read yet, or a chunk of it; the next token's logits [rows, vocabulary] after all of it."""
+        start, end = self._read, self._ids.shape[1]
+        if self._cached:
+            end = min(end, start + max(1, _CHUNK // len(self.rows)))
+        inputs: dict[str, Any] = {"input_ids": self._ids[:, start:end], "attention_mask": self._mask[:, :end]}
+        if "position_ids" in self._takes:
+            positions = self._mask[:, :end].cumsum(1).sub(1).clamp(min=0)
+            inputs["position_ids"] = positions[:, start:]
+        if "logits_to_keep" in self._takes:
+            inputs["logits_to_keep"] = 1
+        if self._cached:
+            inputs |= {"past_key_values": self._cache, "use_cache": True}
+            self._read = end
+        logits = self._model(**inputs).logits[:, -1]
+        return logits if end == self._ids.shape[1] else None
+
+    def append(self, tokens: Any) -> None:
+        self._ids = torch.cat([self._ids, tokens[:, None]], dim=1)
+        self._mask = torch.cat([self._mask, self._mask.new_ones(len(self.rows), 1)], dim=1)
+
+
+def _choose(logits: Any, rows: Sequence[Row]) -> Any:
+    """The most likely token of each row, or one drawn by the row's own numbers."""
+    tokens = logits.argmax(dim=-1)
+    drawn = [index for index, row in enumerate(rows) if row.temperature and row.finish_reason is None]
+    if drawn:
+        temperatures = torch.tensor([[rows[index].temperature] for index in drawn], device=logits.device)
+        shares = (logits[drawn].float() / temperatures).softmax(dim=-1).cumsum(dim=-1)
+        draws = torch.tensor([[rows[index].draw()] for index in drawn], device=logits.device)
+        found = torch.searchsorted(shares, draws * shares[:, -1:], right=True)
+        tokens[drawn] = found[:, 0].clamp(max=logits.shape[-1] - 1)
+    return tokens
