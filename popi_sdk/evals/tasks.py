@@ -143,11 +143,13 @@ def _is_json(check: JsonCheck, answer: str) -> bool:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Equal as JSON: 1 is 1.0, but neither is true."""
+    """Equal as JSON: 1 is 1.0, but neither is true; the capital letters of a value (not of a key) do not matter."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_equal(one[name], other[name]) for name in one)
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(_equal, one, other))
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
+    if isinstance(one, str) and isinstance(other, str):
+        return one.casefold() == other.casefold()
     return bool(one == other)
