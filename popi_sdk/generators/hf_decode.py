@@ -34,6 +34,10 @@ def decode(model: Any, rows: Sequence[Row], going: Callable[[Row], bool] | None 
         rows: What to answer; each ends by itself.
         going: Asked before each pass; a row for which it is false is given up as it is.
     """
+    if len(rows) > 1 and not _is_cached(model):  # those models do not all leave out the padding
+        for row in rows:
+            decode(model, [row], going)
+        return
     with torch.inference_mode():
         batch = _Batch(model, rows)
         while batch.shrink([row.finish_reason is None and (going is None or going(row)) for row in batch.rows]):
@@ -47,6 +51,11 @@ def decode(model: Any, rows: Sequence[Row], going: Callable[[Row], bool] | None 
                     row.take(token)
 
 
+def _is_cached(model: Any) -> bool:
+    """Whether what was read is kept; otherwise all of it is read again for each token."""
+    return "past_key_values" in inspect.signature(model.forward).parameters
+
+
 class _Batch:
     """What the model has read and is to read next."""
 
@@ -54,8 +63,7 @@ class _Batch:
         self.rows = list(rows)
         self._model = model
         self._takes = inspect.signature(model.forward).parameters
-        self._cached = "past_key_values" in self._takes
-        self._cache = DynamicCache(config=model.config) if self._cached else None
+        self._cache = DynamicCache(config=model.config) if _is_cached(model) else None
         width = max(len(row.prompt) for row in rows)
         padding = [width - len(row.prompt) for row in rows]
         ids = [[0] * pad + row.prompt for pad, row in zip(padding, rows, strict=True)]
@@ -77,7 +85,7 @@ class _Batch:
     def forward(self) -> Any:
         """Read what was not read yet, or a chunk of it; the next token's logits [rows, vocabulary] after all of it."""
         start, end = self._read, self._ids.shape[1]
-        if self._cached:
+        if self._cache is not None:
             end = min(end, start + max(1, _CHUNK // len(self.rows)))
         inputs: dict[str, Any] = {"input_ids": self._ids[:, start:end], "attention_mask": self._mask[:, :end]}
         if "position_ids" in self._takes:
@@ -85,7 +93,7 @@ class _Batch:
             inputs["position_ids"] = positions[:, start:]
         if "logits_to_keep" in self._takes:
             inputs["logits_to_keep"] = 1
-        if self._cached:
+        if self._cache is not None:
             inputs |= {"past_key_values": self._cache, "use_cache": True}
             self._read = end
         logits = self._model(**inputs).logits[:, -1]
