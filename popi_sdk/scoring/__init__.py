@@ -1,13 +1,11 @@
 """log pi(y|x) of given responses, margins and losses. Needs `pip install 'popi-sdk[hf]'`."""
 
-from ..errors import needs_extra
-
-with needs_extra("hf"):
-    from .margins import TIE, PairScore, credit, dpo_loss, ipo_loss, margin
-    from .naive import score_naive
-    from .query import Query, microbatches
-    from .score import score_queries, score_queries_with_grad
-    from .scorer import ResponseScore, Scorer, ScoringModel, ScoringRequest
+from ..models import _torch  # noqa: F401 - first: torch's threads are then set up to share busy cores
+from .margins import TIE, PairScore, credit, dpo_loss, ipo_loss, margin
+from .naive import score_naive
+from .query import Query, microbatches
+from .score import score_queries, score_queries_with_grad
+from .scorer import ResponseScore, Scorer, ScoringModel, ScoringRequest
 
 __all__ = [
     "TIE",

@@ -52,7 +52,7 @@ def dissect(model: PreTrainedModel) -> Anatomy | None:
     """
     core: Any = model
     if hasattr(model, "get_base_model"):
-        if getattr(model.active_peft_config, "is_prompt_learning", False):
+        if any(adapter.is_prompt_learning for adapter in model.peft_config.values()):
             return None
         core = model.get_base_model()
     config = core.config
@@ -75,7 +75,7 @@ def dissect(model: PreTrainedModel) -> Anatomy | None:
 
 def max_length(model: PreTrainedModel) -> int | None:
     """Most tokens that the model reads; None if it sets no bound."""
-    length = getattr(model.config, "max_position_embeddings", None)
+    length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return length if isinstance(length, int) else None
 
 

@@ -71,11 +71,11 @@ class Batch:
             window: How many positions back a sliding layer looks, its own included; None for all.
         """
         query, key = self.branch[:, :, None], self.branch[:, None, :]
-        back = self.positions[:, :, None] - self.positions[:, None, :]
+        later, earlier = self.positions[:, :, None], self.positions[:, None, :]
         # Padding sees padding of its own: a row that sees nothing would be NaN, and NaN spreads through gradients.
-        sees = ((key == query) | (key == _PREFIX)) & (back >= 0)
+        sees = ((key == query) | (key == _PREFIX)) & (earlier <= later)
         if window is not None:
-            sees &= back < window
+            sees &= earlier > later - window
         return sees[:, None]
 
 

@@ -38,7 +38,8 @@ class PairScore:
     @property
     def delta(self) -> float:
         """The margin of the objective, nats."""
-        return margin(self.policy_chosen, self.policy_rejected, self.reference_chosen, self.reference_rejected)
+        delta: float = margin(self.policy_chosen, self.policy_rejected, self.reference_chosen, self.reference_rejected)
+        return delta
 
 
 def margin(policy_chosen: Number, policy_rejected: Number, ref_chosen: Number, ref_rejected: Number) -> Number:
@@ -46,7 +47,8 @@ def margin(policy_chosen: Number, policy_rejected: Number, ref_chosen: Number, r
 
     It is above 0 where the policy, compared with the reference, leans towards the chosen response.
     """
-    return (policy_chosen - policy_rejected) - (ref_chosen - ref_rejected)
+    delta: Number = (policy_chosen - policy_rejected) - (ref_chosen - ref_rejected)
+    return delta
 
 
 def dpo_loss(delta: Number, beta: float) -> Number:

@@ -5,14 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
+
 from ..errors import ConfigurationError
 from .anatomy import Anatomy
 from .layout import Row
 from .query import Query, bucketed
 
-__all__ = ["TOKEN_BUDGET", "plan"]
+__all__ = ["budget_for", "plan"]
 
-TOKEN_BUDGET = 8_192
+_ON_CPU, _ON_GPU = 2_048, 8_192
+
+
+def budget_for(device: torch.device, token_budget: int | None = None) -> int:
+    """Most positions of one forward pass, padding included.
+
+    Args:
+        device: Where the model is. On a CPU, SmolLM2 in bfloat16 was measured to take a quarter longer with 8,192
+            positions at once than with 1,000 to 2,000: what the layers hand on no longer fits the cache.
+        token_budget: What the caller wants; None for what suits the device.
+
+    Raises:
+        ConfigurationError: If it is not positive.
+    """
+    if token_budget is None:
+        return _ON_CPU if device.type == "cpu" else _ON_GPU
+    if token_budget < 1:
+        raise ConfigurationError(f"token_budget={token_budget} leaves no room. Use 2048, or None.")
+    return token_budget
 
 
 def plan(

@@ -66,23 +66,32 @@ def check_queries(queries: Sequence[Query], max_length: int | None, vocabulary: 
         ScoringError: Naming the query and the continuation.
     """
     for place, query in enumerate(queries):
-        if not query.prefix:
-            raise ScoringError(f"Query {place} has an empty prefix. Start it with the prompt, or with a start token.")
+        check_prefix(query.prefix, f"The prefix of query {place}")
         _check_ids(query.prefix, vocabulary, f"The prefix of query {place}")
         for number, continuation in enumerate(query.continuations):
             where = f"Continuation {number} of query {place}"
-            if not continuation:
-                raise ScoringError(f"{where} is empty. A response holds at least its end token.")
+            check_continuation(query.prefix, continuation, max_length, where)
             _check_ids(continuation, vocabulary, where)
-            check_length(query.prefix, continuation, max_length, where)
 
 
-def check_length(prefix: Sequence[int], continuation: Sequence[int], max_length: int | None, where: str) -> None:
-    """Refuse a continuation that does not fit behind its prefix.
+def check_prefix(prefix: Sequence[int], where: str) -> None:
+    """Refuse a prefix without tokens: the first token of a continuation would have nothing to follow.
 
     Raises:
         ScoringError: Naming `where`.
     """
+    if not prefix:
+        raise ScoringError(f"{where} is empty. Start it with the prompt, or with a start token.")
+
+
+def check_continuation(prefix: Sequence[int], continuation: Sequence[int], max_length: int | None, where: str) -> None:
+    """Refuse a continuation that is empty or does not fit behind its prefix.
+
+    Raises:
+        ScoringError: Naming `where`.
+    """
+    if not continuation:
+        raise ScoringError(f"{where} is empty. A response holds at least its end token.")
     tokens = len(prefix) + len(continuation)
     if max_length is not None and tokens > max_length:
         raise ScoringError(

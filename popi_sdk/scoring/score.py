@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -12,7 +12,7 @@ from ..errors import ConfigurationError, ScoringError
 from .anatomy import Anatomy, dissect, max_length, vocabulary
 from .layout import Batch, lay_out
 from .logprobs import LOGITS, label_log_probs, token_log_probs
-from .plan import TOKEN_BUDGET, plan
+from .plan import budget_for, plan
 from .query import Query, check_queries
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def score_queries(
     model: PreTrainedModel,
     queries: Sequence[Query],
     *,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
     packed: Packed = "auto",
     temperature: float = 1.0,
 ) -> list[list[float]]:
@@ -38,7 +38,7 @@ def score_queries(
     Args:
         model: A causal language model, plain or with peft adapters; its mode (train, eval) stays as it is.
         queries: Prefixes with their continuations.
-        token_budget: Most positions of one forward pass, padding included.
+        token_budget: Most positions of one forward pass, padding included; None for what suits the device.
         packed: Whether continuations of one prefix share a row: `auto` where that is cheaper.
         temperature: What the logits are divided by: that of the sampler where its choices are scored.
 
@@ -48,47 +48,34 @@ def score_queries(
     Raises:
         ScoringError: If a prefix or continuation is empty, does not fit the model, or has no finite log-probability.
     """
-    scores = raw_scores(model, queries, token_budget=token_budget, packed=packed, temperature=temperature)
-    for place, values in enumerate(scores):
-        for number, value in enumerate(values):
-            require_finite(value, _where(place, number))
-    return scores
+    return named_scores(model, queries, _where, token_budget=token_budget, packed=packed, temperature=temperature)
 
 
-def raw_scores(
+def named_scores(
     model: PreTrainedModel,
     queries: Sequence[Query],
+    where: Callable[[int, int], str],
     *,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
     packed: Packed = "auto",
     temperature: float = 1.0,
 ) -> list[list[float]]:
-    """`score_queries`, for callers that know a better name for what has no finite log-probability."""
+    """`score_queries` for callers that know a better name for a continuation of a query."""
     scores = [[math.nan] * len(query.continuations) for query in queries]
     with torch.no_grad():
         for batch, sums in _scored(model, queries, token_budget, packed, temperature):
-            for (place, number), value in zip(batch.owners, sums.tolist(), strict=True):
+            values = sums.tolist()
+            _require_finite(model, queries, batch, values, temperature=temperature, where=where)
+            for (place, number), value in zip(batch.owners, values, strict=True):
                 scores[place][number] = value
     return scores
-
-
-def require_finite(value: float, where: str) -> None:
-    """Refuse what would silently become a reward or a figure.
-
-    Raises:
-        ScoringError: Naming `where`.
-    """
-    if not math.isfinite(value):
-        raise ScoringError(
-            f"{where} has the log-probability {value}: the weights or their dtype are at fault. Try float32."
-        )
 
 
 def score_queries_with_grad(
     model: PreTrainedModel,
     queries: Sequence[Query],
     *,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
     packed: Packed = "auto",
     temperature: float = 1.0,
 ) -> list[torch.Tensor]:
@@ -99,7 +86,7 @@ def score_queries_with_grad(
     Args:
         model: As for `score_queries`; gradient checkpointing works as it does in the model's own call.
         queries: Prefixes with their continuations.
-        token_budget: Most positions of one forward pass, padding included.
+        token_budget: Most positions of one forward pass, padding included; None for what suits the device.
         packed: Whether continuations of one prefix share a row: `auto` where that is cheaper.
         temperature: What the logits are divided by.
 
@@ -112,24 +99,24 @@ def score_queries_with_grad(
     parts: list[list[torch.Tensor]] = [[torch.empty(0)] * len(query.continuations) for query in queries]
     with torch.enable_grad():
         for batch, sums in _scored(model, queries, token_budget, packed, temperature):
-            values = zip(batch.owners, sums.float().unbind(), sums.tolist(), strict=True)
-            for (place, number), value, figure in values:
-                require_finite(figure, _where(place, number))
+            _require_finite(model, queries, batch, sums.tolist(), temperature=temperature, where=_where)
+            for (place, number), value in zip(batch.owners, sums.float().unbind(), strict=True):
                 parts[place][number] = value
         return [torch.stack(values) if values else torch.zeros(0, device=model.device) for values in parts]
 
 
 def _scored(
-    model: PreTrainedModel, queries: Sequence[Query], token_budget: int, packed: Packed, temperature: float
+    model: PreTrainedModel, queries: Sequence[Query], token_budget: int | None, packed: Packed, temperature: float
 ) -> Iterator[tuple[Batch, torch.Tensor]]:
     """Each batch with the sums of its segments."""
-    if token_budget < 1 or not temperature > 0:
-        raise ConfigurationError(f"token_budget {token_budget} and temperature {temperature} must be positive.")
+    if not temperature > 0:
+        raise ConfigurationError(f"temperature={temperature} must be above 0.")
+    budget = budget_for(model.device, token_budget)
     check_queries(queries, max_length(model), vocabulary(model))
     anatomy = dissect(model)
     if anatomy is None:
-        token_budget = min(token_budget, max(1, LOGITS // vocabulary(model)))
-    for rows in plan(queries, anatomy, token_budget, packed):
+        budget = min(budget, max(1, LOGITS // vocabulary(model)))
+    for rows in plan(queries, anatomy, budget, packed):
         batch = lay_out(queries, rows, model.device)
         if anatomy is None:
             tokens = _through_the_model(model, batch, temperature)
@@ -169,6 +156,30 @@ def _as_wanted(mask: torch.Tensor, anatomy: Anatomy, dtype: torch.dtype) -> torc
     if torch.is_autocast_enabled(mask.device.type):
         dtype = torch.get_autocast_dtype(mask.device.type)
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min)
+
+
+def _require_finite(
+    model: PreTrainedModel,
+    queries: Sequence[Query],
+    batch: Batch,
+    values: Sequence[float],
+    *,
+    temperature: float,
+    where: Callable[[int, int], str],
+) -> None:
+    """Refuse what would silently become a reward or a figure, and name it."""
+    bad = [(*owner, value) for owner, value in zip(batch.owners, values, strict=True) if not math.isfinite(value)]
+    if not bad:
+        return
+    place, number, value = bad[0]
+    # A branch that is masked counts 0 times, and 0 times NaN is NaN: only alone has each just its own faults.
+    with torch.no_grad():
+        for alone, sums in _scored(model, [queries[place]], None, False, temperature):
+            faults = [(owner[1], found) for owner, found in zip(alone.owners, sums.tolist(), strict=True)]
+            number, value = next((fault for fault in faults if not math.isfinite(fault[1])), (number, value))
+    raise ScoringError(
+        f"{where(place, number)} has the log-probability {value}: the weights or their dtype are at fault. Try float32."
+    )
 
 
 def _where(place: int, number: int) -> str:

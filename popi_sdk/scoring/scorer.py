@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..errors import ScoringError
 from ..messages import Message
-from .plan import TOKEN_BUDGET
-from .query import Query, check_length, microbatches
-from .score import raw_scores, require_finite
+from .plan import budget_for
+from .query import Query, check_continuation, check_prefix, microbatches
+from .score import named_scores
 
 __all__ = ["ResponseScore", "Scorer", "ScoringModel", "ScoringRequest"]
 
 _LONGEST_TOKEN = 128
 """Characters: a text with more than this for every token that the model reads does not fit, whatever its tokens are."""
-_BATCHES = 4
-"""Batches between two reports of progress."""
-
 _Ids = tuple[int, ...]
 _Owner = tuple[int, int]
+_Merged = dict[_Ids, dict[_Ids, list[_Owner]]]
 
 
 class ScoringModel(Protocol):
@@ -77,12 +75,12 @@ class Scorer:
 
     Args:
         model: For example `load_causal_lm()`.
-        token_budget: Most positions of one forward pass, padding included.
+        token_budget: Most positions of one forward pass, padding included; None for what suits the device.
     """
 
-    def __init__(self, model: ScoringModel, *, token_budget: int = TOKEN_BUDGET) -> None:
+    def __init__(self, model: ScoringModel, *, token_budget: int | None = None) -> None:
         self._model = model
-        self._token_budget = token_budget
+        self._token_budget = budget_for(model.model.device, token_budget)
 
     def score(
         self, requests: Sequence[ScoringRequest], progress: Callable[[int, int], object] | None = None
@@ -91,7 +89,7 @@ class Scorer:
 
         Args:
             requests: Prompts with their responses.
-            progress: Called now and then with how many responses are done, and how many there are.
+            progress: Called after each batch with how many responses are done, and how many there are.
 
         Returns:
             One score for each response, in the order of the requests.
@@ -103,14 +101,11 @@ class Scorer:
         queries = [Query(prefix, tuple(owners)) for prefix, owners in merged.items()]
         total = sum(len(request.responses) for request in requests)
         results: dict[_Owner, ResponseScore] = {}
-        batches = microbatches(queries, self._token_budget)
-        for start in range(0, len(batches), _BATCHES):
-            chosen = [queries[index] for batch in batches[start : start + _BATCHES] for index in batch]
-            for query, values in zip(chosen, self._values(chosen), strict=True):
+        for batch in microbatches(queries, self._token_budget):
+            for query, values in self._scored(merged, [queries[index] for index in batch]):
                 for continuation, value in zip(query.continuations, values, strict=True):
-                    owners = merged[query.prefix][continuation]
-                    require_finite(value, _where(owners[0]))
-                    results |= dict.fromkeys(owners, ResponseScore(value, len(continuation)))
+                    score = ResponseScore(value, len(continuation))
+                    results |= dict.fromkeys(merged[query.prefix][continuation], score)
             if progress is not None:
                 progress(len(results), total)
         return [
@@ -118,17 +113,27 @@ class Scorer:
             for place, request in enumerate(requests)
         ]
 
-    def _merge(self, requests: Sequence[ScoringRequest]) -> dict[_Ids, dict[_Ids, list[_Owner]]]:
+    def _scored(self, merged: _Merged, queries: Sequence[Query]) -> Iterator[tuple[Query, list[float]]]:
+        def where(place: int, number: int) -> str:
+            query = queries[place]
+            return _where(merged[query.prefix][query.continuations[number]][0])
+
+        scores = named_scores(self._model.model, queries, where, token_budget=self._token_budget)
+        return zip(queries, scores, strict=True)
+
+    def _merge(self, requests: Sequence[ScoringRequest]) -> _Merged:
         """By prefix and continuation, who asked for it."""
-        merged: dict[_Ids, dict[_Ids, list[_Owner]]] = {}
+        merged: _Merged = {}
         for place, request in enumerate(requests):
-            self._check_size(f"The prompt of request {place}", sum(len(each["content"]) for each in request.messages))
+            prompt = f"The prompt of request {place}"
+            self._check_size(prompt, sum(len(message["content"]) for message in request.messages))
             prefix = tuple(self._model.encode_prompt(request.messages))
+            check_prefix(prefix, prompt)
             for number, response in enumerate(request.responses):
                 owner = (place, number)
                 self._check_size(_where(owner), len(response))
                 continuation = tuple(self._model.encode_response(response))
-                check_length(prefix, continuation, self._model.max_length, _where(owner))
+                check_continuation(prefix, continuation, self._model.max_length, _where(owner))
                 merged.setdefault(prefix, {}).setdefault(continuation, []).append(owner)
         return merged
 
@@ -139,9 +144,6 @@ class Scorer:
                 f"{what} has {characters:,} characters, and the model reads {self._model.max_length:,} tokens. "
                 "Shorten it."
             )
-
-    def _values(self, queries: Sequence[Query]) -> list[list[float]]:
-        return raw_scores(self._model.model, queries, token_budget=self._token_budget)
 
 
 def _where(owner: _Owner) -> str:

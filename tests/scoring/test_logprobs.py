@@ -1,0 +1,93 @@
+"""Log-probabilities of labels: against torch's own log-softmax, and never more logits at once than the bound."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from support.scoring_models import VOCABULARY, corner_queries, tiny
+
+from popi_sdk.scoring import logprobs, score_queries_with_grad
+from popi_sdk.scoring.anatomy import dissect
+from popi_sdk.scoring.logprobs import label_log_probs, token_log_probs
+
+
+def _scores(rows: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    scores = 5 * torch.randn(rows, 50, generator=generator, dtype=torch.float64)
+    return scores.to(dtype), torch.randint(50, (rows,), generator=generator)
+
+
+def test_by_hand() -> None:
+    # Two equal logits: ln 1/2. Logits ln 1, ln 3 at temperature 1: 3/4; at temperature 1/2 they count twice: 9/10.
+    scores = torch.tensor([[0.0, 0.0], [0.0, 3.0]]).log1p().double()
+    scores[1] = torch.tensor([1.0, 3.0]).double().log()
+    labels = torch.tensor([1, 1])
+    assert label_log_probs(scores, labels).exp().tolist() == pytest.approx([0.5, 0.75])
+    assert label_log_probs(scores, labels, 0.5).exp().tolist() == pytest.approx([0.5, 0.9])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_widened_to_float32(dtype: torch.dtype) -> None:
+    scores, labels = _scores(7, dtype)
+    values = label_log_probs(scores, labels)
+    assert values.dtype == torch.float32
+    expected = scores.float().log_softmax(-1).gather(-1, labels[:, None])[:, 0]
+    torch.testing.assert_close(values, expected, rtol=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 9])
+def test_slices_change_nothing(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logprobs, "_SLICE", 4 * 50)
+    scores, labels = _scores(rows, torch.float64)
+    scores.requires_grad_()
+    assert torch.autograd.gradcheck(lambda scores: label_log_probs(scores, labels, 0.7), scores)
+
+
+def test_logits_are_not_changed() -> None:
+    scores, labels = _scores(3)
+    before = scores.clone()
+    scores.requires_grad_()
+    label_log_probs(scores, labels, 0.5).sum().backward()
+    assert torch.equal(scores.detach(), before)
+
+
+@pytest.mark.parametrize("softcap", [None, 3.0])
+@pytest.mark.parametrize("count", [1, 4, 5, 12])
+def test_chunks_keep_the_bound_and_the_result(count: int, softcap: float | None) -> None:
+    model = tiny("gemma3", final_logit_softcapping=softcap)
+    anatomy = dissect(model)
+    assert anatomy is not None
+    assert anatomy.softcap == softcap
+    generator = torch.Generator().manual_seed(1)
+    hidden = torch.randn(count, 32, generator=generator, requires_grad=True)
+    labels = torch.randint(VOCABULARY, (count,), generator=generator)
+    expected = token_log_probs(anatomy, hidden, labels)
+    (wanted,) = torch.autograd.grad(expected.sum(), hidden)
+    seen: list[int] = []
+    handle = model.lm_head.register_forward_hook(lambda module, args, output: seen.append(output.shape[0]))
+    values = token_log_probs(anatomy, hidden, labels, logits=4 * VOCABULARY)
+    assert max(seen) <= 4
+    assert sum(seen) == count
+    (found,) = torch.autograd.grad(values.sum(), hidden)
+    with torch.no_grad():
+        torch.testing.assert_close(token_log_probs(anatomy, hidden, labels, logits=4 * VOCABULARY), expected)
+    handle.remove()
+    torch.testing.assert_close(values, expected)
+    torch.testing.assert_close(found, wanted)
+
+
+def test_a_bound_below_one_row_takes_rows_one_by_one() -> None:
+    anatomy = dissect(tiny("llama"))
+    assert anatomy is not None
+    values = token_log_probs(anatomy, torch.randn(3, 32), torch.tensor([1, 2, 3]), logits=1)
+    assert values.shape == (3,)
+
+
+def test_the_head_sees_only_positions_with_a_label() -> None:
+    model = tiny("llama")
+    queries = corner_queries()
+    seen: list[int] = []
+    handle = model.lm_head.register_forward_hook(lambda module, args, output: seen.append(output.shape[0]))
+    score_queries_with_grad(model, queries)
+    handle.remove()
+    assert sum(seen) == sum(len(continuation) for query in queries for continuation in query.continuations)
