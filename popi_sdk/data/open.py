@@ -16,7 +16,7 @@ from .lines import OnFault, RepeatedRow, objects, raise_fault
 from .read import UNDIVIDED, FileSource, find_file
 from .record import UserRecord, digest_of
 
-__all__ = ["SPLITS", "WORLDS", "Dataset", "open_data"]
+__all__ = ["SPLITS", "WORLDS", "Dataset", "Source", "draw", "open_data"]
 
 SPLITS = ("train", "dev", "test")
 

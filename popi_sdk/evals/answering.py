@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
-from ..generators import GenerationOptions, Generator, create_generator
+from ..generators import Generation, GenerationOptions, Generator, create_generator
 from ..prompts import render_plain, render_with_summary
+from .attempts import attempt_batch
 from .config import EvalConfig
 from .files import write_atomically
 from .methods import Method
@@ -105,20 +106,27 @@ def _judge(
     users: Sequence[tuple[UserRecord, str]],
     progress: Progress,
 ) -> WinRate:
-    """One prompt a user: the first that a pair of theirs answers."""
+    """One prompt a user: the first that a pair of theirs answers. An answer that failed is not judged."""
     prompts = [record.pairs[0].prompt for record, _ in users]
-    progress("answering with and without summaries", 0, 0)
-    plain = generator.generate_batch([render_plain(prompt) for prompt in prompts], _ANSWER)
-    personalised = generator.generate_batch(
-        [render_with_summary(prompt, text) for prompt, (_, text) in zip(prompts, users, strict=True)], _ANSWER
+    requests = [render_plain(prompt) for prompt in prompts]
+    requests += [render_with_summary(prompt, text) for prompt, (_, text) in zip(prompts, users, strict=True)]
+    answers = attempt_batch(
+        generator, requests, _ANSWER, progress=lambda done, total: progress("answering", done, total)
     )
+    answered = [
+        (record, prompt, plain.text, personalised.text)
+        for (record, _), prompt, plain, personalised in zip(
+            users, prompts, answers[: len(prompts)], answers[len(prompts) :], strict=True
+        )
+        if isinstance(plain, Generation) and isinstance(personalised, Generation)
+    ]
     return win_rate(
-        [answer.text for answer in personalised],
-        [answer.text for answer in plain],
-        prompts,
-        [record.gold or "" for record, _ in users],
+        [personalised for *_, personalised in answered],
+        [plain for _, _, plain, _ in answered],
+        [prompt for _, prompt, *_ in answered],
+        [record.gold or "" for record, *_ in answered],
         judge,
-        users=[record.user_id for record, _ in users],
+        users=[record.user_id for record, *_ in answered],
         seed=config.seed,
         progress=progress,
     )
@@ -127,7 +135,10 @@ def _judge(
 def _of_tasks(outcome: OverPersonalisation, writer: str) -> dict[str, Any]:
     harm = outcome.difference
     said = "" if harm.excludes(0.0) else ", which is not significant"
-    failed = f" {outcome.failed} tasks could not be answered, and count for nothing." if outcome.failed else ""
+    replies = [reply for one in outcome.outcomes for reply in (one.plain, one.personalised) if reply.text is not None]
+    cut_off = sum(reply.cut_off for reply in replies)
+    failed = f" {cut_off} of {len(replies)} answers were cut off at their limit." if cut_off else ""
+    failed += f" {outcome.failed} tasks could not be answered, and count for nothing." if outcome.failed else ""
     return {
         "sentence": (
             f"On {outcome.plain.items} tasks with one right answer, {outcome.plain.percent()} % are right without a "

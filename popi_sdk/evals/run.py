@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..data.record import UserRecord
     from ..models.causal_lm import CausalLM
 
-__all__ = ["CHUNK", "ITEMS", "MANIFEST", "SUMMARIES", "Progress", "evaluate"]
+__all__ = ["CHUNK", "ITEMS", "MANIFEST", "SUMMARIES", "Progress", "evaluate", "read_manifest", "refuse_foreign"]
 
 CHUNK = 16
 """Users that are computed together. It is fixed: what a batch holds may move a sum in its last digits."""

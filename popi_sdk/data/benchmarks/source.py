@@ -17,7 +17,7 @@ from .files import Files, find_files
 from .rows import KindPair, alignx_user, kind_pair, require
 from .tables import table_rows
 
-__all__ = ["open_benchmark"]
+__all__ = ["BlockSource", "RowSource", "open_benchmark"]
 
 _DEV, _TEST = 0, 1  # of ten users in a row
 

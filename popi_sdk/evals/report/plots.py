@@ -11,6 +11,10 @@ from typing import Any
 from ...errors import needs_extra
 from ..results import Results, RowResult
 
+with needs_extra("eval"):  # now, and not after an hour of measuring
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure  # without pyplot: no window system, no global state
+
 __all__ = ["accuracy_against_cost", "by_row", "per_user"]
 
 # Okabe and Ito: told apart by people with any colour vision.
@@ -104,8 +108,6 @@ def _colours(rows: Sequence[RowResult]) -> dict[str, str]:
 
 
 def _axes(width: float, height: float) -> tuple[Any, Any]:
-    with needs_extra("eval"):
-        from matplotlib.figure import Figure  # without pyplot: no window system, no global state
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
@@ -116,8 +118,6 @@ def _axes(width: float, height: float) -> tuple[Any, Any]:
 
 def _svg(figure: Any, label: str) -> str:
     """The picture as an element of a page: text stays text, and the same picture is the same bytes."""
-    from matplotlib import rc_context
-
     buffer = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": label, "font.family": "sans-serif"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
