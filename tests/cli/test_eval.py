@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.runs import item, write_run
 
+import popi_sdk
 from popi_sdk import GenerationOptions
 from popi_sdk.cli import progress as progress_module
 from popi_sdk.cli.progress import steps
@@ -94,11 +95,12 @@ def test_what_cannot_be_measured_is_said_in_one_message(popi, tmp_path, monkeypa
     assert not list(tmp_path.glob("x/*"))
 
 
-def test_without_the_extra_the_pip_line_is_said(popi, tmp_path, monkeypatch):
+def test_without_the_extra_the_pip_line_is_said(popi, toy, tmp_path, monkeypatch):
+    monkeypatch.delattr(popi_sdk, "evals", raising=False)
     for name in [name for name in sys.modules if name.startswith("popi_sdk.evals")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    ended = popi("eval", "tinyworld", "-o", str(tmp_path / "x"))
+    ended = measured(popi, toy, tmp_path / "x", "-m", "heuristic")
     assert ended.code == 2
     assert "pip install 'popi-sdk[eval]'" in ended.err
 
