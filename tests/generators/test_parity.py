@@ -9,11 +9,13 @@ from support.modes import MODES, STREAMED, ask
 
 from popi_sdk.errors import AuthenticationError, ContextTooLongError, UsageError
 from popi_sdk.generators import FunctionGenerator, Generation, GenerationOptions, Usage, create_generator
+from popi_sdk.generators.hf import HfGenerator
 from popi_sdk.generators.llamacpp import LlamaCppGenerator
 from popi_sdk.testing import EchoGenerator, ScriptedGenerator
 
 SERVED = ("openai", "anthropic", "compatible")
-MODELS = ("llamacpp", *SERVED)
+SAME = ("llamacpp", *SERVED)  # one engine computes for all of them
+MODELS = (*SAME, "hf")
 ALL = (*MODELS, "function", "echo", "scripted")
 GREEDY = GenerationOptions(max_tokens=6, temperature=0)
 QUESTION = "Name three colours."
@@ -25,6 +27,12 @@ def embedded(gguf):
         yield generator
 
 
+@pytest.fixture(scope="module")
+def transformers():
+    with HfGenerator(dtype="float32") as generator:
+        yield generator
+
+
 @pytest.fixture
 def build(request, embedded, llama_server):
     """A generator by name, closed after the test."""
@@ -33,6 +41,8 @@ def build(request, embedded, llama_server):
     def build(name):
         if name == "llamacpp":
             return embedded
+        if name == "hf":
+            return request.getfixturevalue("transformers")
         if name in SERVED:
             made.append(llama_server.generator(name, timeout=60))
         elif name == "function":
@@ -78,7 +88,7 @@ def test_all_verbs_give_the_same_answer(build, name):
 
 def test_all_backends_give_the_same_answer(build):
     answers = {name: build(name).generate(QUESTION, GREEDY) for name in MODELS}
-    texts = {name: answer.text for name, answer in answers.items()}
+    texts = {name: answers[name].text for name in SAME}
     assert len(set(texts.values())) == 1, texts
     assert len({answer.usage for answer in answers.values()}) == 1
 
@@ -118,7 +128,7 @@ def test_system_prompt_history_and_parts_reach_the_model(build, name):
     assert tokens[2] < tokens[3]
 
 
-@pytest.mark.parametrize("name", ["llamacpp", "openai", "compatible"])
+@pytest.mark.parametrize("name", ["llamacpp", "hf", "openai", "compatible"])
 def test_temperature_and_seed_decide(build, name):
     generator = build(name)
 
@@ -141,7 +151,8 @@ def test_eight_threads_at_once(build, name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_closing_twice(build, name, gguf):
-    generator = LlamaCppGenerator(gguf, threads=1) if name == "llamacpp" else build(name)
+    own = {"llamacpp": lambda: LlamaCppGenerator(gguf, threads=1), "hf": HfGenerator}
+    generator = own.get(name, lambda: build(name))()
     generator.close()
     generator.close()
     with generator as same:
