@@ -8,10 +8,10 @@ INSTALL := $(PIP) install --constraint constraints.txt --editable
 INPUTS := pyproject.toml constraints.txt Makefile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers unit docs bench clean
+.PHONY: help demo test lint types layers unit docs bench bench-eval clean
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## Two users, one question, side by side (sets up, pulls a small model, runs offline)
 	@$(BIN)/popi pull --quiet
@@ -40,6 +40,11 @@ bench: $(VENV)/.dev ## Every figure of docs/performance.md, measured again
 	@$(BIN)/popi pull --quiet
 	$(BIN)/python -m benchmarks
 
+bench-eval: $(VENV)/.eval ## What untrained personalisation gains on ten generated users, in minutes: .popi/bench-eval/report.html
+	@$(BIN)/popi pull --quiet
+	$(BIN)/popi eval styleworld --limit 10 --method raw --method heuristic --method prompted --raw-budget 512 \
+		--output .popi/bench-eval --resume
+
 clean: ## Remove what was built; the model cache stays
 	rm -rf $(VENV) site dist build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -54,7 +59,12 @@ $(VENV)/.demo: $(INPUTS) | $(BIN)/python
 	@$(INSTALL) '.[local,cli]'
 	@touch $@
 
+$(VENV)/.eval: $(INPUTS) | $(BIN)/python
+	@echo "Setting up .venv for measuring ..."
+	@$(INSTALL) '.[local,eval,cli]'
+	@touch $@ $(VENV)/.demo
+
 $(VENV)/.dev: $(INPUTS) | $(BIN)/python
 	@echo "Setting up .venv with the tools of development ..."
 	@$(INSTALL) '.[dev]'
-	@touch $@ $(VENV)/.demo
+	@touch $@ $(VENV)/.demo $(VENV)/.eval

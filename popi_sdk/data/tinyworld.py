@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError, DataError, needs_extra
+from ..models._quiet import quiet
 from ..signals import PreferencePair, Rating, Signal, Statement
 from .record import HeldOutPair, UserRecord
 from .styleworld.draws import Draws
@@ -284,6 +285,8 @@ def save_tiny_model(directory: str | Path, *, seed: int = 0, layers: int = 2, wi
         The directory.
     """
     folder = Path(directory)
-    tiny_model(seed, layers=layers, width=width).save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
+    model, tokenizer = tiny_model(seed, layers=layers, width=width), tiny_tokenizer()
+    with quiet():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     return folder
