@@ -83,6 +83,8 @@ def _best_share(query: Query, token_budget: int, pair_cost: float) -> int:
     costs: dict[int, float] = {}
     for share in {-(-count // rows) for rows in range(1, count + 1)}:
         lengths = [_row(0, query, range(start, min(start + share, count))).length for start in range(0, count, share)]
+        # Without a mask attention skips what lies ahead: half of all pairs.
+        pair = pair_cost if share > 1 else pair_cost / 2
         if share == 1 or max(lengths) <= token_budget:
-            costs[share] = sum(length + pair_cost * length**2 for length in lengths)
+            costs[share] = sum(length + pair * length**2 for length in lengths)
     return min(sorted(costs), key=costs.__getitem__)

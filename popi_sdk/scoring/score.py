@@ -153,8 +153,6 @@ def _as_wanted(mask: torch.Tensor, anatomy: Anatomy, dtype: torch.dtype) -> torc
     """On a CPU `sdpa` widens a bool mask to floats in every layer: do it once."""
     if not (anatomy.additive or mask.device.type == "cpu"):
         return mask
-    if torch.is_autocast_enabled(mask.device.type):
-        dtype = torch.get_autocast_dtype(mask.device.type)
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min)
 
 

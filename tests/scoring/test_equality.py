@@ -127,8 +127,9 @@ def test_gradient_checkpointing(kind: str, reentrant: bool, mode: str) -> None:
     same_gradients(gradients(model, scores), expected)
 
 
-def test_autocast() -> None:
-    model = tiny("llama")
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_autocast(attention: str) -> None:
+    model = tiny("llama", attention)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         scores = score_queries_with_grad(model, QUERIES, packed=True)
         expected = naive(model)
