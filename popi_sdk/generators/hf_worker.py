@@ -10,7 +10,7 @@ import uuid
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import BackendError, ConfigurationError, ContextTooLongError, PopiError
 from ..messages import Message
@@ -126,11 +126,13 @@ class Worker:
         batch_size: Most jobs of a batch.
     """
 
+    _pid: ClassVar[int | None] = None
+    """The process that torch computes in: its threads do not survive a fork, whichever model they worked for."""
+
     def __init__(self, load: Load, batch_size: int) -> None:
         self.batch_size = batch_size
         self._load = load
         self._loaded: tuple[CausalLM, str | None] | None = None
-        self._pid: int | None = None
         self._loading = threading.Lock()
         self._changed = threading.Condition()
         self._waiting: list[Job] = []
@@ -142,14 +144,14 @@ class Worker:
         """The model, loaded if it is not.
 
         Raises:
-            ConfigurationError: If it cannot be, or in a child forked from the process that loaded it.
+            ConfigurationError: If it cannot be, or in a child forked from a process that loaded one.
         """
         self.check_process()
         with self._loading:
             if self._loaded is None:
                 _workers.add(self)
+                Worker._pid = os.getpid()
                 self._loaded = self._load()
-                self._pid = os.getpid()
             return self._loaded[0]
 
     def submit(self, job: Job) -> threading.Event:
@@ -181,7 +183,7 @@ class Worker:
 
     @property
     def forked(self) -> bool:
-        """Whether this is a child forked from the process that loaded the model."""
+        """Whether this is a child forked from a process that loaded a model."""
         return self._pid not in (None, os.getpid())
 
     def check_process(self) -> None:
@@ -327,8 +329,8 @@ class WorkerPool:
         """The worker of a key; give it back with `release`."""
         with self._lock:
             worker, holders = self._held.get(key, (None, 0))
-            if worker is None or worker.forked:
-                worker, holders = make(), 0
+            if worker is None:
+                worker = make()
             self._held[key] = (worker, holders + 1)
             return worker
 
