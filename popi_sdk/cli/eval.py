@@ -95,6 +95,10 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    no_examples: Annotated[
+        bool,
+        typer.Option("--no-examples", help="Show no user's summary on the page: for reports that others will see."),
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was stopped, or add rows to it.")
     ] = False,
@@ -151,7 +155,7 @@ def evaluate(
     with steps(quiet=quiet) as progress:
         evals.evaluate(config, output, resume=resume, progress=progress)
         progress("writing the report", 0, 0)
-        results = evals.write_report(output)
+        results = evals.write_report(output, examples=not no_examples)
     if as_json:
         write_json(evals.to_json(results))
         return

@@ -106,6 +106,14 @@ def test_the_page_is_whole_by_itself_shows_what_was_measured_and_cannot_act(tmp_
         assert shown in page.text
 
 
+def test_a_report_for_others_shows_no_summary(tmp_path: Path) -> None:
+    write_report(run(tmp_path), examples=False)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "short &amp; plain" not in text
+    assert "Summaries of the first users" not in text
+    assert "Was it personal?" in text
+
+
 def test_markdown_and_json_have_every_row_and_how_it_was_made(tmp_path: Path) -> None:
     results = write_report(run(tmp_path))
     text = (tmp_path / "report.md").read_text(encoding="utf-8")

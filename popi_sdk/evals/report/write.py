@@ -21,11 +21,12 @@ __all__ = ["RESULTS", "to_json", "write_report"]
 RESULTS, MARKDOWN, PAGE = "results.json", "report.md", "report.html"
 
 
-def write_report(folder: str | Path) -> Results:
+def write_report(folder: str | Path, *, examples: bool = True) -> Results:
     """Compute the results of a finished run and write `results.json`, `report.md` and `report.html` beside its items.
 
     Args:
         folder: What `evaluate` wrote into.
+        examples: Whether the page shows some users' summaries; they are personal, and may quote the data.
 
     Raises:
         UsageError: If there is no finished run, or a file cannot be written.
@@ -33,7 +34,7 @@ def write_report(folder: str | Path) -> Results:
     """
     folder = Path(folder)
     results = replace(read_results(folder), extras=read_extras(folder))
-    text = page(results, read_rows(folder / SUMMARIES))
+    text = page(results, read_rows(folder / SUMMARIES) if examples else ())
     write_atomically(folder / RESULTS, json.dumps(to_json(results), indent=1, ensure_ascii=False) + "\n")
     write_atomically(folder / MARKDOWN, markdown(results))
     write_atomically(folder / PAGE, text)
