@@ -97,7 +97,7 @@ def evaluate(
     ] = None,
     no_examples: Annotated[
         bool,
-        typer.Option("--no-examples", help="Show no user's summary on the page: for reports that others will see."),
+        typer.Option("--no-examples", help="Show no summary on the page: for reports that others see."),
     ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was stopped, or add rows to it.")
