@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from . import cold_start, import_time, install_size, overhead
+from . import cold_start, hf_batch, import_time, install_size, overhead
 from .report import machine
 
 ALL = {
@@ -12,6 +12,7 @@ ALL = {
     "install_size": install_size.main,
     "cold_start": cold_start.main,
     "overhead": overhead.main,
+    "hf_batch": hf_batch.main,
 }
 
 
