@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from popi_sdk.evals import Results, write_report
+from popi_sdk.evals.report.plots import by_row
 
 from .report import ROOT
 
@@ -29,12 +30,19 @@ def main(runs: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for name in _FILES:
             shutil.copy(run / name, folder / name)
+        (folder / "rows.svg").write_text(_picture(results), encoding="utf-8")
         blocks.append(_block(run.name, results))
     index = _RESULTS / "index.md"
     text, found = _BLOCK.subn(lambda match: match[1] + "\n".join(blocks) + "\n" + match[2], index.read_text())
     if not found:
         sys.exit(f"{index} has no place for the table: <!-- table --> ... <!-- end -->")
     index.write_text(text)
+
+
+def _picture(results: Results) -> str:
+    first = results.rows[0].reader
+    picture = by_row([row for row in results.rows if row.reader == first], results)
+    return picture.replace("<svg ", '<svg style="background: white" ', 1)
 
 
 def _block(name: str, results: Results) -> str:
@@ -44,6 +52,7 @@ def _block(name: str, results: Results) -> str:
         f"\n### {name}\n",
         f"{data['users']} users, {data['pairs']:,} pairs{population}. [The page of this run]({name}/report.html), "
         f"commit `{str(results.manifest['commit'])[:10]}`.\n",
+        f"![Accuracy of every row on {name}]({name}/rows.svg)\n",
         "| row | accuracy % | own minus shuffled, points | contested % | context tokens |",
         "| --- | --- | --- | --- | --- |",
     ]
