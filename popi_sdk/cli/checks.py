@@ -199,7 +199,7 @@ def _model(deep: bool) -> Model:
 def _engine(extras: Sequence[Extra], model: Model, settings_error: str | None) -> Engine:
     if settings_error:
         return Engine(False, why="not tried: the environment has to be corrected first")
-    if any(extra.name == "local" and not extra.installed for extra in extras):
+    if _lacks(extras, "local"):
         return Engine(False, why="not tried: its extra is not installed")
     if model.path is None:
         return Engine(False, why="not tried: the model is not pulled")
@@ -235,14 +235,26 @@ def _backends(extras: Sequence[Extra], engine: Engine, environ: Mapping[str, str
     found = [
         Backend("local", engine.ok, engine.why or "the default: a small model on this machine"),
         Backend("llamacpp", engine.ok, engine.why or "any GGUF file: llamacpp:PATH.gguf"),
+        _transformers(extras),
         Backend("compatible", True, "any server that speaks OpenAI's protocol: compatible:MODEL@URL"),
     ]
     found += [_hosted(name, extras, environ) for name in ("openai", "anthropic")]
     return found + [Backend(name, True, "a plug-in, not tried") for name in generator_names() if name not in GENERATORS]
 
 
+def _transformers(extras: Sequence[Extra]) -> Backend:
+    """Not tried: loading torch alone takes seconds."""
+    if _lacks(extras, "hf"):
+        return Backend("hf", False, "its extra is not installed")
+    return Backend("hf", True, "any model of transformers: hf:ID_OR_PATH (not tried)")
+
+
+def _lacks(extras: Sequence[Extra], name: str) -> bool:
+    return any(extra.name == name and not extra.installed for extra in extras)
+
+
 def _hosted(name: str, extras: Sequence[Extra], environ: Mapping[str, str]) -> Backend:
-    if any(extra.name == name and not extra.installed for extra in extras):
+    if _lacks(extras, name):
         return Backend(name, False, "its extra is not installed")
     key, url = f"{name.upper()}_API_KEY", f"{name.upper()}_BASE_URL"
     if is_loopback(environ.get(url)):

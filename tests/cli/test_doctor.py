@@ -79,7 +79,7 @@ def test_an_extra_is_missing(popi, monkeypatch, gguf):
     version = metadata.version
 
     def without(name):
-        if name in ("xllamacpp", "openai"):
+        if name in ("xllamacpp", "openai", "peft"):
             raise metadata.PackageNotFoundError(name)
         return version(name)
 
@@ -88,9 +88,11 @@ def test_an_extra_is_missing(popi, monkeypatch, gguf):
     assert ended.code == 2
     assert "Run: pip install 'popi-sdk[local]'" in ended.out
     assert "pip install 'popi-sdk[openai]'" in ended.out
+    assert "pip install 'popi-sdk[hf]'" in ended.out
     backends = {backend.name: backend for backend in look({"OPENAI_API_KEY": SENTINEL}).backends}
     assert (backends["openai"].usable, backends["openai"].remark) == (False, "its extra is not installed")
     assert backends["local"].remark == "not tried: its extra is not installed"
+    assert (backends["hf"].usable, backends["hf"].remark) == (False, "its extra is not installed")
     assert backends["compatible"].usable
 
 
@@ -146,7 +148,7 @@ def test_the_engine_s_words_do_not_act_on_the_terminal(popi, monkeypatch, gguf):
 
 def test_keys_and_servers_make_backends_usable(gguf, engine_works):
     usable = {backend.name for backend in look().backends if backend.usable}
-    assert usable == {"local", "llamacpp", "compatible"}
+    assert usable == {"local", "llamacpp", "hf", "compatible"}
     environ = {"OPENAI_API_KEY": SENTINEL, "ANTHROPIC_BASE_URL": "http://127.0.0.1:8080", "ANTHROPIC_API_KEY": " "}
     report = look(environ)
     usable = {backend.name for backend in report.backends if backend.usable}

@@ -21,6 +21,7 @@ DOCS = ROOT / "docs"
 EXTRA_OF = {
     "local": "popi-sdk[local]",
     "llamacpp": "popi-sdk[local]",
+    "hf": "popi-sdk[hf]",
     "openai": "popi-sdk[openai]",
     "anthropic": "popi-sdk[anthropic]",
     "compatible": "popi-sdk",
