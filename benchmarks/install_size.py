@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .report import ROOT, table, verdict
 
-EXTRAS = ("", "local", "openai", "anthropic", "cli", "all")
+EXTRAS = ("", "local", "openai", "anthropic", "hf", "eval", "cli", "all")
 
 
 def measure(extra: str) -> tuple[int, float]:
