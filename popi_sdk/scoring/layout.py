@@ -53,6 +53,7 @@ class Batch:
         segment: The continuation that each label belongs to, as an index into `owners`, (N,).
         owners: Query and continuation of each segment, S of them.
         packed: Whether a row holds more than one branch.
+        shared: How many positions at the start of every row are its prefix.
     """
 
     ids: torch.Tensor
@@ -63,6 +64,7 @@ class Batch:
     segment: torch.Tensor
     owners: tuple[tuple[int, int], ...]
     packed: bool
+    shared: int
 
     def mask(self, window: int | None = None) -> torch.Tensor:
         """Who sees whom, (B, 1, L, L), bool: the own branch and the prefix, up to the own position.
@@ -115,4 +117,5 @@ def lay_out(queries: Sequence[Query], rows: Sequence[Row], device: torch.device 
         segment=tensor(segment),
         owners=tuple(owners),
         packed=any(len(row.numbers) > 1 for row in rows),
+        shared=min(len(queries[row.place].prefix) for row in rows) - 1,
     )

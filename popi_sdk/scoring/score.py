@@ -12,6 +12,7 @@ from ..errors import ConfigurationError, ScoringError
 from .anatomy import Anatomy, dissect, max_length, vocabulary
 from .layout import Batch, lay_out
 from .logprobs import LOGITS, label_log_probs, token_log_probs
+from .masks import masks_of
 from .plan import budget_for, plan
 from .query import Query, check_queries
 
@@ -132,7 +133,7 @@ def _hidden(anatomy: Anatomy, batch: Batch, dtype: torch.dtype) -> torch.Tensor:
     """Last hidden states at the positions with a label, (N, width)."""
     arguments: dict[str, Any] = {}
     if batch.packed:
-        arguments = {"position_ids": batch.positions, "attention_mask": _masks(anatomy, batch, dtype)}
+        arguments = {"position_ids": batch.positions, "attention_mask": masks_of(anatomy, batch, dtype)}
     hidden: torch.Tensor = anatomy.backbone(input_ids=batch.ids, use_cache=False, **arguments)[0]
     return hidden.flatten(0, 1)[batch.where]
 
@@ -141,19 +142,6 @@ def _through_the_model(model: PreTrainedModel, batch: Batch, temperature: float)
     """Token log-probabilities by the model's own call: what virtual tokens put before the sequence is cut off."""
     logits = model(input_ids=batch.ids, use_cache=False).logits[:, -batch.ids.shape[1] :]
     return label_log_probs(logits.flatten(0, 1)[batch.where], batch.labels, temperature)
-
-
-def _masks(anatomy: Anatomy, batch: Batch, dtype: torch.dtype) -> torch.Tensor | dict[str, torch.Tensor]:
-    """The mask of each kind of layer."""
-    masks = {kind: _as_wanted(batch.mask(window), anatomy, dtype) for kind, window in anatomy.windows.items()}
-    return masks.get("", masks)
-
-
-def _as_wanted(mask: torch.Tensor, anatomy: Anatomy, dtype: torch.dtype) -> torch.Tensor:
-    """On a CPU `sdpa` widens a bool mask to floats in every layer: do it once."""
-    if not (anatomy.additive or mask.device.type == "cpu"):
-        return mask
-    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min)
 
 
 def _require_finite(

@@ -11,7 +11,6 @@ from support.scoring_models import forward_passes, tiny
 from popi_sdk.scoring import Query, score_queries
 from popi_sdk.scoring.anatomy import dissect
 from popi_sdk.scoring.plan import plan
-from popi_sdk.scoring.score import _as_wanted
 
 
 def _query(prefix: int, count: int, length: int) -> Query:
@@ -58,12 +57,3 @@ def test_auto_is_taken_by_the_model() -> None:
     with forward_passes(model) as passes:
         score_queries(model, [_query(60, 4, 3), _query(2, 1, 5), _query(60, 1, 3)])
     assert passes == [(torch.Size([1, 59 + 4 * 3]), True), (torch.Size([2, 59 + 3]), False)]
-
-
-def test_other_devices_get_a_mask_of_bools() -> None:
-    anatomy, eager = dissect(tiny("llama")), dissect(tiny("llama", "eager"))
-    assert anatomy is not None
-    assert eager is not None
-    mask = torch.ones(2, 1, 3, 3, dtype=torch.bool, device="meta")
-    assert _as_wanted(mask, anatomy, torch.bfloat16).dtype == torch.bool
-    assert _as_wanted(mask, eager, torch.bfloat16).dtype == torch.bfloat16
