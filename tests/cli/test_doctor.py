@@ -152,7 +152,7 @@ def test_keys_and_servers_make_backends_usable(gguf, engine_works):
     environ = {"OPENAI_API_KEY": SENTINEL, "ANTHROPIC_BASE_URL": "http://127.0.0.1:8080", "ANTHROPIC_API_KEY": " "}
     report = look(environ)
     usable = {backend.name for backend in report.backends if backend.usable}
-    assert usable == {"local", "llamacpp", "compatible", "openai", "anthropic"}
+    assert usable == {"local", "llamacpp", "hf", "compatible", "openai", "anthropic"}
     assert report.keys["ANTHROPIC_API_KEY"] is False
 
 

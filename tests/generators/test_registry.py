@@ -16,7 +16,14 @@ from popi_sdk.generators.registry import load_plugin
 from popi_sdk.testing import EchoGenerator
 
 ROOT = Path(__file__).parents[2]
-EXTRAS = {"local": "local", "llamacpp": "local", "openai": "openai", "anthropic": "anthropic", "compatible": None}
+EXTRAS = {
+    "local": "local",
+    "llamacpp": "local",
+    "hf": "hf",
+    "openai": "openai",
+    "anthropic": "anthropic",
+    "compatible": None,
+}
 
 PLUGIN = """
 from popi_sdk.generators import Generation, Generator
@@ -85,7 +92,7 @@ def plugins(tmp_path, monkeypatch):
 
 
 def test_the_names():
-    assert generator_names() == sorted(GENERATORS) == ["anthropic", "compatible", "llamacpp", "local", "openai"]
+    assert generator_names() == sorted(GENERATORS) == ["anthropic", "compatible", "hf", "llamacpp", "local", "openai"]
     assert set(EXTRAS) == set(GENERATORS)
 
 
