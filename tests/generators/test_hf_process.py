@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -105,3 +106,29 @@ def test_a_forked_child_is_refused_and_the_parent_goes_on(folder):
     done = run(START + FORKED, folder)
     assert done.stderr == ""
     assert done.stdout.splitlines() == ["loaded", *["ConfigurationError True"] * 6, "status 0", "parent True"]
+
+
+@pytest.mark.parametrize("missing", ["torch", "transformers"])
+def test_without_the_extra_the_first_use_says_what_to_install(folder, missing):
+    script = """
+    import sys
+    from popi_sdk import MissingExtraError, create_generator
+    generator = create_generator(f"hf:{sys.argv[1]}")
+    assert not {"torch", "transformers", "peft", "numpy"} & set(sys.modules)
+    sys.modules[sys.argv[2]] = None
+    for attempt in (lambda: generator.generate("Hi"), lambda: generator.count_tokens("Hi")):
+        try:
+            attempt()
+        except MissingExtraError as error:
+            print(error)
+    """
+    done = run(script, folder, missing)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"'{missing}' is not installed. Run: pip install 'popi-sdk[hf]'\n" * 2
+
+
+def test_what_the_user_set_for_openmp_holds_and_ours_does_not_stay():
+    script = "import os; from popi_sdk.models._torch import torch; print(os.environ.get('GOMP_SPINCOUNT'))"
+    for given, expected in (({"GOMP_SPINCOUNT": "7"}, "7"), ({}, "None")):
+        environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"} | given
+        assert run(script, env=environment).stdout.strip() == expected
