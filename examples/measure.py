@@ -1,6 +1,8 @@
 """Is it personal? Measure summaries against another user's summaries, on a toy language with a toy model.
 
-With a real model: `popi eval styleworld --limit 50 --output runs/first`. Needs: pip install 'popi-sdk[eval]'
+python examples/measure.py
+
+With a real model: popi eval styleworld --limit 50 --output runs/first. Both need: pip install 'popi-sdk[eval,cli]'
 """
 
 from __future__ import annotations

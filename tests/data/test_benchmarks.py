@@ -3,12 +3,13 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import sys
 import tracemalloc
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 from support.pages import ROOT, table_under
 
@@ -186,8 +187,7 @@ def _as_csv(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _as_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is in no extra")
-    parquet.write_table(pytest.importorskip("pyarrow").Table.from_pylist(rows), path)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
 
 
 def _as_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -218,8 +218,8 @@ def test_every_kind_of_file_gives_the_same_users(tmp_path: Path, name: str, save
     assert _users(f"elix@{tmp_path / name}", "train") == _users(f"elix@{FIXTURES / 'elix.jsonl'}", "train")
 
 
-@pytest.mark.skipif(find_spec("pyarrow") is not None, reason="pyarrow is there")
-def test_without_pyarrow_the_error_says_how_to_get_it(tmp_path: Path) -> None:
+def test_without_pyarrow_the_error_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     (tmp_path / "rows.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"pip install pyarrow\. Or export the table as JSON Lines"):
         _users(f"elix@{tmp_path}", "train")
