@@ -17,7 +17,7 @@ from .base import Generator
 from .faults import Origin
 from .generation import Generation, GenerationOptions, as_options
 from .hf_worker import Job, Worker, WorkerKey, workers
-from .limits import seconds_of
+from .limits import MAX_TIMEOUT, seconds_of
 from .reading import Start, read, read_all, read_async
 from .spec import BackendSpec
 from .streams import AsyncGenerationStream, GenerationStream
@@ -43,7 +43,8 @@ class HfGenerator(Generator):
             `float16`.
         device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:0`, `mps`.
         batch_size: Most prompts of one forward pass.
-        timeout: Seconds for one answer, waiting for others included, loading not. None for POPI_TIMEOUT.
+        timeout: Seconds for one answer, waiting for others included, loading not. None for POPI_TIMEOUT. A batch takes
+            longer than a single prompt: on a CPU, give it minutes.
         max_retries: Accepted for uniformity; a local failure is not retried.
 
     Raises:
@@ -185,15 +186,16 @@ class HfGenerator(Generator):
     ) -> list[Generation]:
         """Answers to several prompts, in their order, up to `batch_size` of them per forward pass.
 
-        Prompts of similar length go together. The first failure is raised and gives up the others. `timeout` holds
-        for each group of `batch_size` prompts that starts together.
+        Prompts of similar length go together. The first failure is raised and gives up the others. `timeout` is for
+        each prompt: those that go together may take as long as all of them one by one.
         """
         asked = [as_messages(prompt) for prompt in prompts]
-        seconds = self._seconds(timeout)
+        each = self._seconds(timeout)
         order = sorted(range(len(asked)), key=lambda index: sum(len(turn["content"]) for turn in asked[index]))
         answers: dict[int, Generation] = {}
         for first in range(0, len(order), self.batch_size):
             group = order[first : first + self.batch_size]
+            seconds = min(each * len(group), MAX_TIMEOUT)
             starts = [self._start(asked[index], options, seconds, pieces=False) for index in group]
             answers |= zip(group, read_all(starts, seconds, self._late(seconds)), strict=True)
         return [answers[index] for index in range(len(asked))]

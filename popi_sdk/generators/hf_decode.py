@@ -38,7 +38,7 @@ def decode(model: Any, rows: Sequence[Row], going: Callable[[Row], bool] | None 
         for row in rows:
             decode(model, [row], going)
         return
-    with torch.inference_mode():
+    with torch.no_grad():  # not inference_mode: what a model caches in it can never be trained with
         batch = _Batch(model, rows)
         while batch.shrink([row.finish_reason is None and (going is None or going(row)) for row in batch.rows]):
             logits = batch.forward()

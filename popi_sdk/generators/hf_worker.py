@@ -79,7 +79,9 @@ class Job:
     @property
     def goes_on(self) -> bool:
         """Whether somebody still waits."""
-        return not self.cancelled.is_set() and time.monotonic() - (self.began or 0.0) < self.timeout
+        if self.cancelled.is_set():
+            return False
+        return self.began is None or time.monotonic() - self.began < self.timeout
 
     def row(self, model: CausalLM) -> Row:
         """The job as a row of a batch."""
@@ -146,13 +148,7 @@ class Worker:
         Raises:
             ConfigurationError: If it cannot be, or in a child forked from a process that loaded one.
         """
-        self.check_process()
-        with self._loading:
-            if self._loaded is None:
-                _workers.add(self)
-                Worker._pid = os.getpid()
-                self._loaded = self._load()
-            return self._loaded[0]
+        return self._ready()[0]
 
     def submit(self, job: Job) -> threading.Event:
         """Queue a job; returns the event that gives it up."""
@@ -198,9 +194,18 @@ class Worker:
                 "multiprocessing.get_context('spawn'), or create the generator in the child only."
             )
 
+    def _ready(self) -> tuple[CausalLM, str | None]:
+        self.check_process()
+        with self._loading:
+            if self._loaded is None:
+                _workers.add(self)
+                Worker._pid = os.getpid()
+                self._loaded = self._load()
+            return self._loaded
+
     def _work(self, closing: threading.Event) -> None:
         try:
-            model = self.model()
+            model, adapter = self._ready()
         except BaseException as error:  # noqa: BLE001 - handed to those who wait, who raise it
             self._give_up(error)
             return
@@ -208,7 +213,7 @@ class Worker:
             for job in self._waiting:
                 job.begin()
         while jobs := self._next(model, closing):
-            self._answer(model, jobs, closing)
+            self._answer(model, adapter, jobs, closing)
             self._last = (len(jobs), time.monotonic())
         if closing.is_set():
             self._give_up(None)
@@ -275,12 +280,12 @@ class Worker:
             chosen.append(job)
         return chosen
 
-    def _answer(self, model: CausalLM, jobs: Sequence[Job], closing: threading.Event) -> None:
+    @staticmethod
+    def _answer(model: CausalLM, adapter: str | None, jobs: Sequence[Job], closing: threading.Event) -> None:
         from .hf_decode import decode
 
         try:
             rows = {job.row(model): job for job in jobs}
-            adapter = self._loaded[1] if self._loaded else None
             with model.use(adapter):
                 decode(model.model, list(rows), lambda row: rows[row].goes_on and not closing.is_set())
         except BaseException as error:  # noqa: BLE001 - handed to those who wait, who raise it

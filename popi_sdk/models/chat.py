@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -52,6 +53,7 @@ class ChatEncoder:
     def __init__(self, tokenizer: Any, name: str = "the model") -> None:
         self._tokenizer = tokenizer
         self._name = name
+        self._lock = threading.Lock()
         self._control = ControlTokens(tokenizer)
         self.plain = not getattr(tokenizer, "chat_template", None)
         self.stop = ("\n\nUser:",) if self.plain else ()
@@ -117,7 +119,8 @@ class ChatEncoder:
         return self._own(before + self._control.broken(text) + after)
 
     def _own(self, text: str) -> list[int]:
-        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+        with self._lock:  # a fast tokenizer refuses to be asked from two threads at once
+            return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _turn(self) -> tuple[str, str, str]:
         """A prompt, and what the template writes between it and an answer, and after that up to the end token."""

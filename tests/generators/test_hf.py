@@ -237,8 +237,10 @@ def test_a_timeout_is_kept(generator, model, mode):
 
 def test_a_timeout_of_a_batch_and_of_the_generators_own(model):
     with HfGenerator.from_model(model, timeout=0.2) as hasty, slow(model):
-        with pytest.raises(BackendTimeoutError):
+        started = time.monotonic()
+        with pytest.raises(BackendTimeoutError, match=r"within 1\.2 s"):  # six prompts, 0.2 s each
             hasty.generate_batch(PROMPTS, ENDLESS)
+        assert 1.2 <= time.monotonic() - started < 2.5
         assert none_left()
         with pytest.raises(BackendTimeoutError):
             hasty.generate(STORY, ENDLESS)
