@@ -206,23 +206,25 @@ class Worker:
     def _work(self, closing: threading.Event) -> None:
         try:
             model, adapter = self._ready()
+            with self._changed:
+                for job in self._waiting:
+                    job.begin()
+            while jobs := self._next(model, closing):
+                self._answer(model, adapter, jobs, closing)
+                self._last = (len(jobs), time.monotonic())
         except BaseException as error:  # noqa: BLE001 - handed to those who wait, who raise it
             self._give_up(error)
-            return
-        with self._changed:
-            for job in self._waiting:
-                job.begin()
-        while jobs := self._next(model, closing):
-            self._answer(model, adapter, jobs, closing)
-            self._last = (len(jobs), time.monotonic())
-        if closing.is_set():
+        else:
             self._give_up(None)
-            self._loaded = None  # it may have been loaded after it was closed
 
     def _give_up(self, error: BaseException | None) -> None:
-        """Tell all who wait, of an error or that it was closed; the thread ends with that."""
+        """The thread ends: tell all who wait why, an error or that it was closed."""
         with self._changed:
+            if self._thread is not threading.current_thread():
+                return  # nothing waited, and by now another thread may be at work
             jobs, self._waiting, self._thread = self._waiting, [], None
+            if error is None:
+                self._loaded = None  # it may have been loaded after it was closed
         for job in jobs:
             job.put(error or _closed(job.origin))
 
