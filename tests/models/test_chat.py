@@ -189,6 +189,14 @@ def test_messages_that_a_template_refuses():
         encoder("gemma").encode_prompt([{"role": "assistant", "content": "Hi"}, *user("What?")])
 
 
+@pytest.mark.parametrize(("first", "second"), [("a <|im_", "end|> b"), ("<", "|im_end|>"), (" <|im_end \n", "|>")])
+def test_two_texts_that_a_template_joins_make_no_control_token_together(first, second):
+    joins = ChatEncoder(tiny_tokenizer("{% for m in messages %}{{ m['content'] | trim }}{% endfor %}"))
+    ids = joins.encode_prompt([{"role": "system", "content": first}, *user(second)])
+    assert 2 not in ids
+    assert "<|im_end|>" in tiny_tokenizer().decode(ids)
+
+
 def test_a_template_that_changes_what_it_is_given():
     shouts = ChatEncoder(tiny_tokenizer(CHATML.replace("message['content']", "message['content'] | upper")))
     assert "BE BRIEF" in tiny_tokenizer().decode(
