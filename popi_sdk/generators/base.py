@@ -28,7 +28,7 @@ class Generator(ABC):
     """
 
     backend: ClassVar[str]
-    max_concurrency: ClassVar[int | None] = None
+    max_concurrency: int | None = None
     model: str
 
     @abstractmethod

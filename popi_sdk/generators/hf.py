@@ -125,7 +125,7 @@ class HfGenerator(Generator):
         self.model = name
         self.timeout = seconds_of(get_settings().timeout if timeout is None else timeout)
         self.batch_size = batch_size
-        self.max_concurrency = batch_size  # type: ignore[misc]  # of other backends it is a constant
+        self.max_concurrency = batch_size
         self.origin = Origin(self.backend, name)
         self._identity = identity
         self._key = key  # None: the worker is this generator's alone

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import ConfigurationError, needs_extra
+from . import _hub  # noqa: F401 - before transformers loads the client
 
 __all__ = ["device_of", "dtype_of", "torch"]
 

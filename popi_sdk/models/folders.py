@@ -159,6 +159,8 @@ def _state_of(path: Path) -> str:
 
 def _from_hub(name: str, what: str) -> Folder:
     """The hub's snapshot of a repository, in the cache that all tools of the hub share."""
+    from . import _hub  # noqa: F401
+
     with needs_extra("hf"):
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError

@@ -98,6 +98,8 @@ def _choose(parts: dict[str, tuple[Path, ...]], split: str, where: str) -> Files
 
 def _fetch(benchmark: Benchmark, repo: str) -> Path:
     """The hub's data set in the hub's own cache; downloaded if it is not there."""
+    from ...models import _hub  # noqa: F401
+
     with needs_extra("hf"):
         from huggingface_hub import snapshot_download
     offline = get_settings().offline
