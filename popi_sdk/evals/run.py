@@ -8,9 +8,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import ConfigurationError, DataError, UsageError
+from ..models._lock import file_lock
 from .answering import measure_answers
 from .config import EvalConfig, machine_facts
 from .donors import assign_donors
@@ -63,16 +64,28 @@ def evaluate(
         The folder.
 
     Raises:
-        ConfigurationError: If a name is unknown, or the folder holds another run.
+        ConfigurationError: If a name is unknown, the folder holds another run, or another process writes there.
         DataError: If the data cannot be read or measures nothing.
         ScoringError: If a prompt with a response does not fit a model.
     """
-    from ..data import open_data
-    from ..models.causal_lm import load_causal_lm
-
     _refuse_same_readers(config)
     folder = Path(output)
     refuse_foreign(folder, resume=resume)
+
+    def taken() -> NoReturn:
+        raise ConfigurationError(
+            f"Another process is writing the run in {folder}. Wait for it, or give another folder."
+        )
+
+    with file_lock(folder / ".lock", taken):
+        _evaluate(config, folder, progress)
+    return folder
+
+
+def _evaluate(config: EvalConfig, folder: Path, progress: Progress) -> None:
+    from ..data import open_data
+    from ..models.causal_lm import load_causal_lm
+
     data = open_data(
         config.data,
         split=config.split,
@@ -96,7 +109,6 @@ def evaluate(
     for name in config.readers:
         other = load_causal_lm(name, dtype=config.dtype, device=config.device)
         run.score_with(Reader(other, config.raw_budget), transfer=True)
-    return folder
 
 
 def refuse_foreign(folder: Path, *, resume: bool) -> None:
@@ -107,7 +119,7 @@ def refuse_foreign(folder: Path, *, resume: bool) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        held = sorted(path.name for path in folder.iterdir())
+        held = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         raise ConfigurationError(f"Cannot use {folder} for the results: {error.strerror or error}.") from error
     if held and MANIFEST not in held:

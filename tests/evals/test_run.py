@@ -17,6 +17,7 @@ from popi_sdk.data.tinyworld import save_tiny_model
 from popi_sdk.evals import as_config, evaluate, read_results, write_report
 from popi_sdk.evals.journal import Journal, read_rows
 from popi_sdk.evals.run import CHUNK, ITEMS, MANIFEST, SUMMARIES
+from popi_sdk.models._lock import file_lock
 from popi_sdk.models.causal_lm import load_causal_lm
 from popi_sdk.prompts import render_plain, render_with_summary
 from popi_sdk.scoring import Query, score_naive
@@ -240,6 +241,16 @@ def test_a_folder_that_holds_something_else_is_refused_before_any_work(tmp_path:
         evaluate(config(readers=("x", "x")), tmp_path / "new")
     assert (folder / MANIFEST).read_bytes() == before
     assert not (tmp_path / "new").exists()
+
+
+def test_two_processes_do_not_write_one_run(tmp_path: Path, config) -> None:
+    (tmp_path / "run").mkdir()
+    with (
+        file_lock(tmp_path / "run" / ".lock", lambda: None),
+        pytest.raises(ConfigurationError, match="Another process is writing"),
+    ):
+        evaluate(config(limit=2), tmp_path / "run")
+    evaluate(config(methods=("gold",), limit=2), tmp_path / "run")
 
 
 @pytest.mark.parametrize(
