@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from .anatomy import Anatomy
@@ -74,6 +75,7 @@ class _LabelLogProbs(torch.autograd.Function):  # type: ignore[misc] # torch is 
         return _wide(scores.gather(-1, labels[:, None])[:, 0], temperature) - sums
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         """The slope of log p(label) by a logit is ([it is the label's] - softmax) / temperature."""
         scores, labels, sums = ctx.saved_tensors

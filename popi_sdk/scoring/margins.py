@@ -1,4 +1,4 @@
-"""The objective's arithmetic: margin, losses and credit (arXiv 2510.17881; METHOD.md, sections 2 and 4).
+"""The objective's arithmetic: margin, losses and credit (arXiv 2510.17881).
 
 All functions take floats or tensors, element by element, and give back what they were given.
 """

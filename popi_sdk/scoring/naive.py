@@ -38,5 +38,5 @@ def _one(
     model: PreTrainedModel, prefix: Sequence[int], continuation: Sequence[int], temperature: float
 ) -> torch.Tensor:
     ids = torch.tensor([[*prefix, *continuation]], device=model.device)
-    logits = model(input_ids=ids, use_cache=False).logits[0, len(prefix) - 1 : -1].float() / temperature
+    logits = model(input_ids=ids, use_cache=False).logits[0, -len(continuation) - 1 : -1].float() / temperature
     return logits.log_softmax(-1).gather(-1, ids[0, len(prefix) :, None]).sum()

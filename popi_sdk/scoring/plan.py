@@ -10,6 +10,7 @@ import torch
 from ..errors import ConfigurationError
 from .anatomy import Anatomy
 from .layout import Row
+from .masks import WORTH_SPLITTING
 from .query import Query, bucketed
 
 __all__ = ["budget_for", "plan"]
@@ -43,7 +44,7 @@ def plan(
     Args:
         queries: What is scored.
         anatomy: Of the model; None if its family is not known.
-        token_budget: Most positions of a batch, padding included; a longer row stands alone.
+        token_budget: Most positions of a batch, padding included; a row that must be longer stands alone.
         packed: True: one row for each query; False: one for each continuation; auto: what costs less.
 
     Raises:
@@ -80,11 +81,18 @@ def _row(place: int, query: Query, numbers: range) -> Row:
 def _best_share(query: Query, token_budget: int, pair_cost: float) -> int:
     """How many continuations a row should hold: more share the prefix, and more wait masked in each other's rows."""
     count = len(query.continuations)
+    prefix = len(query.prefix) - 1
+    # The longest sequence must be read in any case: sharing may take twice its memory where the budget is smaller.
+    most = max(token_budget, 2 * (prefix + max(map(len, query.continuations))))
     costs: dict[int, float] = {}
     for share in {-(-count // rows) for rows in range(1, count + 1)}:
         lengths = [_row(0, query, range(start, min(start + share, count))).length for start in range(0, count, share)]
-        # Without a mask attention skips what lies ahead: half of all pairs.
-        pair = pair_cost if share > 1 else pair_cost / 2
-        if share == 1 or max(lengths) <= token_budget:
-            costs[share] = sum(length + pair * length**2 for length in lengths)
+        if share == 1 or max(lengths) <= most:
+            costs[share] = sum(length + pair_cost * _pairs(length, prefix, share) for length in lengths)
     return min(sorted(costs), key=costs.__getitem__)
+
+
+def _pairs(length: int, prefix: int, share: int) -> float:
+    """How many pairs of positions attention looks at: without a mask it skips what lies ahead, half of them."""
+    causal = length if share == 1 else prefix if prefix >= WORTH_SPLITTING else 0
+    return causal**2 / 2 + (length - causal) * length

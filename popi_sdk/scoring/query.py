@@ -16,7 +16,7 @@ class Query:
 
     Attributes:
         prefix: Token ids that come before every continuation: the rendered prompt.
-        continuations: Token ids of each response, the end token included: log pi(y|x) counts it (METHOD.md, section 2).
+        continuations: Token ids of each response, the end token included: log pi(y|x) counts it.
     """
 
     prefix: tuple[int, ...]

@@ -34,7 +34,7 @@ def score_queries(
 ) -> list[list[float]]:
     """The log-probability of every continuation, without gradients.
 
-    log pi(y|x) is the sum over the tokens of y, its end token included (arXiv 2510.17881; METHOD.md, section 2).
+    log pi(y|x) is the sum over the tokens of y, its end token included (arXiv 2510.17881).
 
     Args:
         model: A causal language model, plain or with peft adapters; its mode (train, eval) stays as it is.

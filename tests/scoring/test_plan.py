@@ -43,8 +43,13 @@ def test_auto_takes_what_was_measured_to_be_fastest(query: Query, shares: list[i
 
 
 def test_the_budget_splits_a_query() -> None:
-    assert _shares(_query(400, 8, 40), budget=600) == [4, 4]
-    assert _shares(_query(400, 8, 40), budget=100) == [1] * 8
+    assert _shares(_query(100, 16, 60)) == [6, 6, 4]  # measured: 4, 4, 4, 4 and 8, 8 alike, 16 and 1 slower
+    assert _shares(_query(100, 16, 60), budget=400) == [4] * 4
+
+
+def test_a_prefix_that_alone_exceeds_the_budget_is_still_shared() -> None:
+    assert _shares(_query(1000, 2, 60), budget=500) == [2]
+    assert _shares(_query(100, 16, 60), budget=1) == [3] * 5 + [1]  # 99 + 3 * 60 keeps within twice 159
 
 
 def test_what_the_caller_wants() -> None:
