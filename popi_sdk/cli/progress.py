@@ -14,6 +14,7 @@ from .output import clean, on_terminal, screen
 __all__ = ["steps"]
 
 _EVERY = 30.0  # seconds between two lines in a log
+_KNOWN = 0.5  # seconds: what takes less was not computed now
 
 Report = Callable[[str, int, int], None]
 
@@ -51,12 +52,17 @@ class _Logged:
         self.step = ""
         self.began = self.said = 0.0
         self.first = 0
+        self.passing = True
 
     def __call__(self, step: str, done: int, total: int) -> None:
         now = time.monotonic()
         if step != self.step:
-            self.step, self.began, self.first = step, now, done
+            self.step, self.began, self.first, self.passing = step, now, done, True
             self._say(f"{step} ...", now)
+            return
+        self.passing = self.passing and now - self.began < _KNOWN
+        if self.passing:  # what an earlier run did passes at once: the clock starts behind it
+            self.began, self.first = now, done
         elif total and now - self.said >= _EVERY:
             ahead = (now - self.began) * (total - done) / (done - self.first) if done > self.first else None
             left = "" if ahead is None else f", about {_minutes(ahead)} left"
@@ -80,4 +86,5 @@ def _bar() -> Progress:
         TimeRemainingColumn(),
         console=screen(stderr=True),
         transient=True,
+        speed_estimate_period=3_600,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,7 +118,7 @@ def _refuse_repeats(names: Sequence[str]) -> None:
     for label, name in zip(labels, names, strict=True):
         if labels.count(label) > 1:
             raise ConfigurationError(f"The method {label!r} is there twice. Name each once.")
-        if "=" in name and (label in UNTRAINED or not label or ":" in label):
+        if "=" in name and (label in UNTRAINED or not re.fullmatch(r"[\w.-]+", label, re.ASCII)):
             raise ConfigurationError(
-                f"{name!r}: a trained model needs a name of its own without ':', for example joint=DIR."
+                f"{name!r}: a trained model needs a name of its own, of letters, digits, '-', '_' and '.': joint=DIR."
             )

@@ -9,9 +9,12 @@ import numpy as np
 
 from ..errors import UsageError
 
-__all__ = ["RESAMPLES", "Interval", "bootstrap_mean", "paired_difference", "ratio_over_users"]
+__all__ = ["FEWEST", "RESAMPLES", "Interval", "bootstrap_mean", "paired_difference", "ratio_over_users"]
 
 RESAMPLES = 10_000
+FEWEST = 10
+"""Users below which an interval over them is no evidence; it is not shown."""
+
 _LEVEL = 95.0  # per cent
 _CHUNK = 2_000_000  # indices drawn at a time: 16 MB
 
@@ -40,10 +43,14 @@ class Interval:
 
     def percent(self) -> str:
         """As people read a share: `64.2 (61.0-67.5)`."""
+        if self.users < FEWEST:
+            return f"{100 * self.mean:.1f} ({self.users} user{'s'[: self.users != 1]})"
         return f"{100 * self.mean:.1f} ({100 * self.low:.1f}\N{EN DASH}{100 * self.high:.1f})"
 
     def points(self) -> str:
         """As people read a difference of shares, in percentage points: `+3.1 (-0.2 to +6.4)`."""
+        if self.users < FEWEST:
+            return f"{100 * self.mean:+.1f} ({self.users} user{'s'[: self.users != 1]})"
         return f"{100 * self.mean:+.1f} ({100 * self.low:+.1f} to {100 * self.high:+.1f})"
 
 

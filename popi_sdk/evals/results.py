@@ -12,16 +12,16 @@ from typing import Any
 from ..errors import UsageError
 from .journal import read_rows
 from .methods import NONE
-from .metrics import Interval, paired_difference, ratio_over_users
+from .metrics import FEWEST, Interval, paired_difference, ratio_over_users
 from .run import ITEMS, SUMMARIES, read_manifest
 
 __all__ = ["BETA", "Results", "RowResult", "SummaryFacts", "Tally", "read_results", "tally"]
 
 BETA = 0.1
-"""Of the DPO loss behind `information`."""
+"""Scale of Delta behind `information`."""
 
 _SHUFFLED = ":shuffled"
-_FEWEST_USERS = 10  # below, an interval over users is no evidence
+_RIVALS = ("population", "raw-trained")
 
 
 @dataclass(slots=True)
@@ -34,6 +34,7 @@ class Tally:
     free_per_token: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     loss: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     context_tokens: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    credit_known: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     population: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     population_pairs: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     parts: dict[str, Tally] = field(default_factory=dict)
@@ -47,8 +48,9 @@ class Tally:
         agrees = item["population_agrees"]
         if agrees is not None:
             user = item["user_id"]
-            self.population[user] += agrees
+            self.population[user] += _wins(agrees - _UNDECIDED)
             self.population_pairs[user] += 1
+            self.credit_known[user] += item["credit"]
             if agrees != _UNDECIDED:
                 names.append("contested" if agrees < _UNDECIDED else "uncontested")
         for name in names:
@@ -60,7 +62,7 @@ class Tally:
         self.pairs[user] += 1
         self.free[user] += _wins(item["margin"])
         self.free_per_token[user] += _wins(item["margin_per_token"])
-        self.loss[user] += _softplus(-BETA * item["delta"]) / BETA
+        self.loss[user] += _softplus(-BETA * item["delta"])
         self.context_tokens[user] += item["context_tokens"]
         self.signals_used += item.get("signals_used", 0)
         self.signals_total += item.get("signals_total", 0)
@@ -139,8 +141,10 @@ class RowResult:
         uncontested: Accuracy on the other pairs.
         kinds: Accuracy by kind of pair.
         personal: Accuracy minus that of the row with other users' summaries, paired.
-        information: DPO loss with another user's summary minus with the own, in nats (beta = 0.1), paired.
-        over_population: Accuracy minus what the population's preference reaches on the same pairs, paired.
+        information: -log sigmoid(0.1 Delta) with another user's summary minus with the own, in nats, paired.
+        over_population: Accuracy minus what following the majority reaches, paired, on the pairs where it is known.
+        over_rivals: For a row with a trained generator, accuracy minus that of `population` and `raw-trained`, paired.
+        trained: Whether its generator was trained.
         signals_used: Share of the signals that fitted into the prompt, in rows with raw signals.
         summaries: What the summaries are like; None where there are none.
         per_user: Accuracy of each user.
@@ -159,6 +163,8 @@ class RowResult:
     personal: Interval | None
     information: Interval | None
     over_population: Interval | None
+    over_rivals: dict[str, Interval]
+    trained: bool
     signals_used: float | None
     summaries: SummaryFacts | None
     per_user: list[float]
@@ -176,7 +182,7 @@ class Results:
     Attributes:
         manifest: Configuration, data digest, versions, commit.
         rows: In the order of the run, one block a reader.
-        population: What the population's preference reaches on these pairs; None if the data does not say.
+        population: What following the majority reaches on the pairs where it is known; None if it never is.
         contested_share: Share of the pairs on which it prefers the other response.
         few_users: Whether there are too few users for an interval over them to be evidence.
         extras: Further measurements: `over_personalisation`, `win_rate`.
@@ -226,7 +232,7 @@ def read_results(folder: Path) -> Results:
         rows=rows,
         population=_population(reference, seed),
         contested_share=counts["contested"] / known if known else None,
-        few_users=len(reference.pairs) < _FEWEST_USERS,
+        few_users=len(reference.pairs) < FEWEST,
     )
 
 
@@ -246,7 +252,7 @@ def _refuse_unfinished(folder: Path, manifest: Mapping[str, Any], tallies: Mappi
 
 
 def _population(reference: Tally, seed: int) -> Interval | None:
-    if not reference.population_pairs:
+    if not _decided(reference):
         return None
     users = list(reference.population_pairs)
     counts = [reference.population_pairs[user] for user in users]
@@ -277,23 +283,40 @@ def _row(
         personal=row.minus(control, "credit", seed) if control else None,
         information=control.minus(row, "loss", seed) if control else None,
         over_population=_over_population(row, seed),
+        over_rivals=_over_rivals(key, tallies, manifest),
+        trained=name in manifest.get("trained", []),
         signals_used=row.signals_used / row.signals_total if row.signals_total else None,
         summaries=facts.get(_writer(name)),
         per_user=[row.credit[user] / count for user, count in row.pairs.items()],
     )
 
 
+def _over_rivals(
+    key: tuple[str, str], tallies: Mapping[tuple[str, str], Tally], manifest: Mapping[str, Any]
+) -> dict[str, Interval]:
+    reader, name = key
+    if name not in manifest.get("trained", []) or name in _RIVALS:
+        return {}
+    rivals = [rival for rival in _RIVALS if (reader, rival) in tallies]
+    return {rival: tallies[key].minus(tallies[reader, rival], "credit", manifest["config"]["seed"]) for rival in rivals}
+
+
 def _over_population(row: Tally, seed: int) -> Interval | None:
-    """Only where the data knows the population's preference for every pair: else they are not the same pairs."""
-    if dict(row.population_pairs) != dict(row.pairs):
+    """On the pairs of which the data knows what most people prefer."""
+    if not _decided(row):
         return None
-    users = list(row.pairs)
+    users = list(row.population_pairs)
     return paired_difference(
-        [row.credit[user] for user in users],
+        [row.credit_known[user] for user in users],
         [row.population[user] for user in users],
-        list(row.pairs.values()),
+        [row.population_pairs[user] for user in users],
         seed=seed,
     )
+
+
+def _decided(row: Tally) -> bool:
+    """Whether the population prefers anything at all."""
+    return "contested" in row.parts or "uncontested" in row.parts
 
 
 def _writer(row: str) -> str:

@@ -163,6 +163,7 @@ def _manifest(
         },
         "model": {"name": model.name, "dtype": str(model.dtype).removeprefix("torch."), "device": str(model.device)},
         "rows": {method.name: method.about for method in methods},
+        "trained": [method.name for method in methods if method.trained],
         **machine_facts(),
     }
 

@@ -74,6 +74,10 @@ def read_trained(name: str, directory: Path) -> TrainedModel:
     for folder in (trained.inferrer_path, trained.generator_path):
         if folder is not None and not folder.is_dir():
             raise ConfigurationError(f"{path} names {folder.name!r}, and there is no such folder beside it.")
+    if trained.context != "summary" and trained.generator is None:
+        raise ConfigurationError(
+            f"{path}: its context is {trained.context!r}, but no generator is named that was trained."
+        )
     if trained.context == "summary" and trained.inferrer is None:
         raise ConfigurationError(f"{path}: its generator reads summaries, but no inferrer is named to write them.")
     return trained

@@ -130,6 +130,15 @@ def test_a_log_gets_a_line_a_step_and_now_and_then_what_is_left(capsys, monkeypa
     assert len(said) == 4
 
 
+def test_what_an_earlier_run_did_is_not_taken_for_speed(capsys, monkeypatch):
+    clock = iter([0.0, 0.1, 0.2, 0.3, 60.0, 120.0])
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: next(clock))
+    with steps(quiet=False) as progress:
+        for done in (0, 300, 600, 900, 910, 920):
+            progress("scoring", done, 1_000)
+    assert capsys.readouterr().err.splitlines()[-1] == "scoring: 920 of 1,000, about 8 min left"
+
+
 def test_on_a_terminal_there_is_a_bar_and_the_steps_take_turns(popi, toy, tmp_path):
     ended = measured(popi, toy, tmp_path / "run", "-m", "heuristic", terminal=True)
     assert ended.code == 0

@@ -69,6 +69,8 @@ def test_other_trained_models(tmp_path: Path) -> None:
         (["gold=x"], r"name of its own"),
         (["=x"], r"name of its own"),
         (["a:b=x"], r"name of its own"),
+        (["a$b$=x"], r"name of its own"),
+        (["a/b=x"], r"name of its own"),
         (["joint=/nowhere"], r"cannot read popi.json"),
     ],
 )
@@ -88,6 +90,7 @@ def test_what_cannot_be_measured_is_refused(names: list[str], message: str) -> N
         ('{"format": 1, "base_model": "b", "inferrer": "gone"}', "'gone'.*no such folder"),
         ('{"format": 1, "base_model": "b", "budget": 0, "inferrer": "gone"}', "budget: "),
         ('{"format": 1, "base_model": "b"}', "no inferrer is named"),
+        ('{"format": 1, "base_model": "b", "context": "none"}', "no generator is named"),
     ],
 )
 def test_a_directory_that_says_something_else_is_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -59,9 +59,14 @@ def test_nothing_to_measure_and_what_is_not_finite_are_refused(sums: list[float]
 
 
 def test_people_read_percent_and_points() -> None:
-    interval = Interval(0.642, 0.61, 0.6749, 5, 50)
+    interval = Interval(0.642, 0.61, 0.6749, 50, 500)
     assert interval.percent() == "64.2 (61.0\N{EN DASH}67.5)"
-    assert Interval(-0.01, -0.021, 0.002, 5, 50).points() == "-1.0 (-2.1 to +0.2)"
+    assert Interval(-0.01, -0.021, 0.002, 50, 500).points() == "-1.0 (-2.1 to +0.2)"
+
+
+def test_an_interval_over_a_handful_of_users_is_not_shown() -> None:
+    assert Interval(1.0, 1.0, 1.0, 1, 6).percent() == "100.0 (1 user)"
+    assert Interval(-0.5, -1.0, 0.2, 9, 6).points() == "-50.0 (9 users)"
 
 
 def test_many_users_are_resampled_in_pieces_to_the_same_figures() -> None:

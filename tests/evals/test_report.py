@@ -59,23 +59,36 @@ def test_a_personal_gain_is_said_with_its_interval_cost_and_control(tmp_path: Pa
     gain, cost, personal = findings(results)
     row = results.row("heuristic")
     assert row.accuracy.percent() in gain.sentence
-    assert "no gain is shown" not in gain.sentence
+    assert "That is a gain." in gain.sentence
     assert gain.good is True
     assert cost.figure == "20 tokens"
-    assert "20.0 times as many, although only 67 % of them fit" in cost.sentence
+    assert "20.0 times as many, although only 66 % of them fit" in cost.sentence
     assert personal.good is True
     assert personal.sentence.endswith("What helped was about this user.")
-    assert remarks(results) == []
+    assert remarks(results) == [
+        "Of 180 pairs whose majority is known, 0.0 % are contested: most people prefer the other response."
+    ]
 
 
 def test_what_is_not_shown_is_not_claimed(tmp_path: Path) -> None:
     results = write_report(run(tmp_path, own=0.5, note="Users were seen in training."))
     gain, _, personal = findings(results)
     assert gain.good is None
-    assert "the interval includes: no gain is shown" in gain.sentence
+    assert "The interval includes it: no gain is shown." in gain.sentence
     assert personal.good is False
     assert "not significant. That it is about this user is not shown." in personal.sentence
-    assert remarks(results) == ["Users were seen in training."]
+    assert remarks(results)[0] == "Users were seen in training."
+
+
+def test_harm_is_called_harm_and_somebody_elses_summary_may_be_the_better_one(tmp_path: Path) -> None:
+    gain, _, personal = findings(write_report(run(tmp_path / "harm", own=0.35, other=0.1)))
+    assert gain.good is False
+    assert "That is a loss" in gain.sentence
+    assert personal.good is None
+    assert "a gain over no summary is not shown" in personal.sentence
+    gain, _, personal = findings(write_report(run(tmp_path / "stranger", own=0.6, other=0.9)))
+    assert personal.good is False
+    assert "worse than somebody else's" in personal.sentence
 
 
 def test_few_users_failures_and_one_summary_for_all_are_remarked(tmp_path: Path) -> None:

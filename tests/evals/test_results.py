@@ -49,7 +49,7 @@ def test_personal_is_own_minus_shuffled_on_the_same_pairs_and_information_the_lo
     assert own.personal.mean == pytest.approx(((1 - 0) + 0 + 0 + (0.5 - 1)) / 4)
 
     def loss(delta: float) -> float:
-        return -math.log(1 / (1 + math.exp(-BETA * delta))) / BETA
+        return -math.log(1 / (1 + math.exp(-BETA * delta)))
 
     expected = sum(loss(shuffled) - loss(own) for own, shuffled in [(2, -2), (0.5, 0.5), (-1, -1), (0, 3)]) / 4
     assert own.information is not None
@@ -69,20 +69,27 @@ def test_contested_pairs_are_those_the_majority_gets_wrong(tmp_path: Path) -> No
     results = read_results(write_run(tmp_path, items))
     row = results.row("heuristic")
     assert results.population is not None
-    assert results.population.mean == (1 + 0.25 + 0.5 + 0) / 4
+    assert results.population.mean == (1 + 0 + 0.5 + 0) / 4
     assert results.contested_share == 2 / 4
     assert row.contested is not None
     assert row.contested.mean == 1.0
     assert row.uncontested is not None
     assert (row.uncontested.mean, row.uncontested.items) == (1.0, 1)
     assert row.over_population is not None
-    assert row.over_population.mean == pytest.approx((0 + 0.75 - 0.5 + 1) / 4)
+    assert row.over_population.mean == pytest.approx((0 + 1 - 0.5 + 1) / 4)
     assert {kind: figure.mean for kind, figure in row.kinds.items()} == {"x": 1.0, "y": 0.5}
 
 
 def test_where_the_data_says_nothing_of_the_population_nothing_is_made_up(tmp_path: Path) -> None:
-    items = [one | {"population_agrees": 1.0 if one["pair"] == 0 else None} for one in ITEMS]
-    assert read_results(write_run(tmp_path / "some", items)).row("heuristic").over_population is None
+    items = [one | {"population_agrees": 0.9 if one["pair"] == 0 else None} for one in ITEMS]
+    known = read_results(write_run(tmp_path / "some", items))
+    assert known.population is not None
+    assert (known.population.mean, known.population.items) == (1.0, 2)
+    over = known.row("heuristic").over_population
+    assert over is not None
+    assert (over.mean, over.items) == ((1 - 1 + 0.5 - 1) / 2, 2)
+    undecided = read_results(write_run(tmp_path / "half", [one | {"population_agrees": 0.5} for one in ITEMS]))
+    assert (undecided.population, undecided.row("heuristic").over_population) == (None, None)
     results = read_results(write_run(tmp_path / "none", ITEMS))
     assert (results.population, results.contested_share) == (None, None)
 

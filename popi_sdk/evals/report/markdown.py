@@ -73,13 +73,18 @@ def _parts(rows: list[RowResult]) -> Iterator[str]:
         yield "\n".join(lines)
     kinds = list(dict.fromkeys(kind for row in rows for kind in row.kinds))
     if kinds:
-        head = " | ".join(f"{kind} %" for kind in kinds)
+        head = " | ".join(f"{_cell(kind)} %" for kind in kinds)
         lines = [f"| row | {head} |", f"| --- |{' --- |' * len(kinds)}"]
         for row in rows:
             cells = " | ".join(_percent(row.kinds.get(kind)) for kind in kinds)
             lines.append(f"| `{row.row}` | {cells} |")
         yield "By kind of pair:"
         yield "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """A foreign text as one cell of a table."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _percent(interval: Interval | None) -> str:

@@ -56,7 +56,7 @@ def _block(reader: str, rows: list[RowResult], results: Results) -> dict[str, An
         "kinds": kinds,
         "by_row": by_row(rows, results),
         "cost": accuracy_against_cost(rows, results),
-        "users": per_user(rows),
+        "users": per_user(rows) if len(rows) > 1 else "",
     }
 
 

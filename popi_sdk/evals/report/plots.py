@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import re
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,7 +69,7 @@ def per_user(rows: Sequence[RowResult]) -> str:
             [100 * value for value in values], heights, s=13, alpha=0.5, linewidths=0.7,
             facecolors=face, edgecolors=colours[_base(row)],
         )  # fmt: skip
-        middle = 100 * sorted(row.per_user)[len(row.per_user) // 2]
+        middle = 100 * statistics.median(row.per_user)
         axes.plot([middle, middle], [place - 0.36, place + 0.36], color="#111827", linewidth=2)
     axes.set_yticks(range(len(shown)), [row.row for row in shown])
     axes.set_ylim(len(shown) - 0.5, -0.5)
