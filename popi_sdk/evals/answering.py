@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from ..data.record import UserRecord
     from .run import Progress
 
-__all__ = ["EXTRAS", "measure_answers", "read_extras"]
+__all__ = ["EXTRAS", "check_answers", "measure_answers", "read_extras"]
 
 EXTRAS, TASKS, JUDGEMENTS = "extras.json", "tasks.jsonl", "judgements.jsonl"
 
+_NO_GOLD = "The judge is told what each user wants, and this data has no gold descriptions. Leave out --judge."
 _MOST_USERS = 100  # whose answers are judged
 _ANSWER = GenerationOptions(max_tokens=256, temperature=0)
 
@@ -64,13 +65,27 @@ def measure_answers(
         _write_lines(folder / TASKS, [asdict(one) for one in outcome.outcomes])
         done["over_personalisation"] = _of_tasks(outcome, writer)
         write_atomically(folder / EXTRAS, json.dumps(done, indent=1, ensure_ascii=False) + "\n")
-    if config.judge is not None and "win_rate" not in done:
+    if config.judge is not None and done.get("win_rate", {}).get("backend") != config.judge:
         writer = _writer(methods)
         with create_generator(config.judge) as judge:
             wins = _judge(config, generator, judge, _judged_users(users, writer, texts), progress)
         _write_lines(folder / JUDGEMENTS, [asdict(one) for one in wins.judgements])
-        done["win_rate"] = _of_wins(wins, writer)
+        done["win_rate"] = _of_wins(wins, writer) | {"backend": config.judge}
         write_atomically(folder / EXTRAS, json.dumps(done, indent=1, ensure_ascii=False) + "\n")
+
+
+def check_answers(config: EvalConfig, methods: Sequence[Method], *, gold: bool) -> None:
+    """Find out before the long work whether what is asked for can be measured.
+
+    Raises:
+        ConfigurationError: If no row infers summaries, the judge cannot be built, or no user has a gold description.
+    """
+    if config.over_personalisation or config.judge is not None:
+        _writer(methods)
+    if config.judge is not None:
+        create_generator(config.judge).close()
+        if not gold:
+            raise ConfigurationError(_NO_GOLD)
 
 
 def read_extras(folder: Path) -> dict[str, Any]:
@@ -93,9 +108,7 @@ def _judged_users(
     wanted = ((record, texts.get((writer, record.user_id))) for record in users if record.gold)
     judged = list(islice(((record, text) for record, text in wanted if text), _MOST_USERS))
     if not judged:
-        raise ConfigurationError(
-            "The judge is told what each user wants, and this data has no gold descriptions. Leave out --judge."
-        )
+        raise ConfigurationError(_NO_GOLD)
     return judged
 
 
@@ -155,14 +168,22 @@ def _of_tasks(outcome: OverPersonalisation, writer: str) -> dict[str, Any]:
     }
 
 
+def _worth(wins: WinRate) -> str:
+    """What a judge is worth whose verdict depends on the order."""
+    judged = wins.wins + wins.losses + wins.inconsistent
+    if not judged or wins.inconsistent * 3 <= judged:
+        return ""
+    return " This judge is no evidence: for more than a third of the pairs its verdict changed with the order."
+
+
 def _of_wins(wins: WinRate, writer: str) -> dict[str, Any]:
     rate = "none could be judged" if wins.rate is None else f"{wins.rate.percent()} %"
     return {
         "sentence": (
             f"Before `{wins.judge}`, which is told what each user wants, answers with the summaries of `{writer}` win "
-            f"against the same model's plain answers: {rate} (both orders; {wins.wins} wins, {wins.ties} ties, of "
-            f"which {wins.inconsistent} because the verdict changed with the order, {wins.losses} losses, "
-            f"{wins.failed} not judged)."
+            f"against the same model's plain answers: {rate}, ties counting half (both orders; {wins.wins} wins, "
+            f"{wins.ties} ties, of which {wins.inconsistent} because the verdict changed with the order, {wins.losses} "
+            f"losses, {wins.failed} not judged).{_worth(wins)}"
         ),
         "rate": None if wins.rate is None else asdict(wins.rate),
         "wins": wins.wins,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ..errors import UsageError
 from .journal import read_rows
+from .manifest import ITEMS, read_manifest
 from .metrics import Interval
-from .results import tally
-from .run import ITEMS, read_manifest
+from .results import refuse_unfinished, tally
 
 __all__ = ["Comparison", "compare_runs"]
 
@@ -47,10 +47,16 @@ def compare_runs(first: str | Path, second: str | Path) -> list[Comparison]:
             "Run both on the same data, split, limit and seed."
         )
     seed = manifests[0]["config"]["seed"]
+    if manifests[1]["config"]["seed"] != seed:
+        raise UsageError(
+            f"{first} and {second} have other seeds, and so other controls. Run both with the same --seed."
+        )
     one, other = (tally(read_rows(Path(folder) / ITEMS)) for folder in (first, second))
     shared = [key for key in one if key in other]
     if not shared:
         raise UsageError(f"{first} and {second} have no row of one reader in common.")
+    refuse_unfinished(Path(first), manifests[0], one)
+    refuse_unfinished(Path(second), manifests[1], other)
     return [
         Comparison(
             reader=key[0],

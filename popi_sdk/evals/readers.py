@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ScoringError
 from ..prompts import Selection, render_plain, render_with_signals, render_with_summary, select
 from ..scoring import ResponseScore, Scorer, ScoringRequest, credit, margin
 from .methods import NONE, Method
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from .trained import TrainedModel
 
 __all__ = ["Reader", "Reading"]
+
+_LONGEST_TOKEN = 128  # characters: what has more for every token is not worth tokenizing
 
 
 class Reading:
@@ -84,7 +87,10 @@ class Reader:
         requests = [
             ScoringRequest(reading.messages(pair.prompt), (pair.chosen, pair.rejected)) for _, reading, _, pair in asked
         ]
-        scores = self._policy_scores(method.trained, requests)
+        try:
+            scores = self._policy_scores(method.trained, requests)
+        except ScoringError as error:
+            raise self._named(error, asked, requests) from error
         items = []
         for (record, reading, place, pair), request, (chosen, rejected) in zip(asked, requests, scores, strict=True):
             if method.name == NONE:
@@ -101,6 +107,28 @@ class Reader:
                 }
             )
         return items
+
+    def _named(
+        self,
+        error: ScoringError,
+        asked: Sequence[tuple[UserRecord, Reading, int, HeldOutPair]],
+        requests: Sequence[ScoringRequest],
+    ) -> ScoringError:
+        """The same failure with the user and the pair, where one alone is found to cause it."""
+        for (record, _, place, _), request in zip(asked, requests, strict=True):
+            room = self.model.max_length - len(self.model.encode_prompt(request.messages))
+            if any(
+                len(response) > _LONGEST_TOKEN * room or self._too_long(response, room)
+                for response in request.responses
+            ):
+                return ScoringError(
+                    f"user {record.user_id!r}, pair {place}: a response does not fit {self.name} behind its prompt, "
+                    f"which leaves {room:,} tokens. Shorten it, leave the pair out, or use a model that reads more."
+                )
+        return error
+
+    def _too_long(self, response: str, room: int) -> bool:
+        return len(self.model.encode_response(response)) > room
 
     def _policy_scores(
         self, trained: TrainedModel | None, requests: Sequence[ScoringRequest]

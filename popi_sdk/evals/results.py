@@ -11,11 +11,11 @@ from typing import Any
 
 from ..errors import UsageError
 from .journal import read_rows
+from .manifest import ITEMS, SUMMARIES, read_manifest
 from .methods import NONE
 from .metrics import FEWEST, Interval, paired_difference, ratio_over_users
-from .run import ITEMS, SUMMARIES, read_manifest
 
-__all__ = ["BETA", "Results", "RowResult", "SummaryFacts", "Tally", "read_results", "tally"]
+__all__ = ["BETA", "Results", "RowResult", "SummaryFacts", "Tally", "read_results", "refuse_unfinished", "tally"]
 
 BETA = 0.1
 """Scale of Delta behind `information`."""
@@ -219,7 +219,7 @@ def read_results(folder: Path) -> Results:
     tallies = tally(read_rows(folder / ITEMS))
     facts = _summary_facts(read_rows(folder / SUMMARIES))
     seed = manifest["config"]["seed"]
-    _refuse_unfinished(folder, manifest, tallies)
+    refuse_unfinished(folder, manifest, tallies)
     reference = tallies[_first_reader(manifest), NONE]
     order = {name: place for place, name in enumerate(manifest["rows"])}
     keys = sorted(tallies, key=lambda key: (key[0] != _first_reader(manifest), key[0], order.get(key[1], len(order))))
@@ -240,15 +240,19 @@ def _first_reader(manifest: Mapping[str, Any]) -> str:
     return str(manifest["model"]["name"])
 
 
-def _refuse_unfinished(folder: Path, manifest: Mapping[str, Any], tallies: Mapping[tuple[str, str], Tally]) -> None:
-    reader, wanted = _first_reader(manifest), manifest["data"]["pairs"]
-    readers = {key[0] for key in tallies}
-    complete = all(
-        sum(tallies[reader, row].pairs.values()) == wanted if (reader, row) in tallies else False
-        for row in manifest["rows"]
-    ) and len(readers) == 1 + len(manifest["config"]["readers"])
-    if not complete or any(sum(row.pairs.values()) != wanted for row in tallies.values()):
-        raise UsageError(f"The run in {folder} is not finished. Go on with --resume.")
+def refuse_unfinished(folder: Path, manifest: Mapping[str, Any], tallies: Mapping[tuple[str, str], Tally]) -> None:
+    """Refuse figures over a part of the items.
+
+    Raises:
+        UsageError: If a row of a reader lacks items.
+    """
+    first, wanted = _first_reader(manifest), manifest["data"]["pairs"]
+    untrained = [row for row in manifest["rows"] if row not in manifest.get("trained", [])]
+    needed = [(first, row) for row in manifest["rows"]]
+    needed += [(reader, row) for reader in manifest["config"]["readers"] for row in untrained]
+    for key in {(first, NONE), *needed, *tallies}:
+        if key not in tallies or sum(tallies[key].pairs.values()) != wanted:
+            raise UsageError(f"The run in {folder} is not finished. Go on with --resume.")
 
 
 def _population(reference: Tally, seed: int) -> Interval | None:

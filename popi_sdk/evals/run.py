@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,13 +9,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..errors import ConfigurationError, DataError, UsageError
+from ..errors import ConfigurationError, DataError
 from ..models._lock import file_lock
-from .answering import measure_answers
-from .config import EvalConfig, machine_facts
+from .answering import check_answers, measure_answers
+from .config import EvalConfig
 from .donors import assign_donors
-from .files import write_atomically
 from .journal import Journal
+from .manifest import ITEMS, MANIFEST, SUMMARIES, check_models, describe, write_manifest
 from .methods import NONE, Method, methods_for
 from .readers import Reader, Reading
 from .writers import NO_HURRY, SummaryWriter, writers_for
@@ -26,12 +25,10 @@ if TYPE_CHECKING:
     from ..data.record import UserRecord
     from ..models.causal_lm import CausalLM
 
-__all__ = ["CHUNK", "ITEMS", "MANIFEST", "SUMMARIES", "Progress", "evaluate", "read_manifest", "refuse_foreign"]
+__all__ = ["CHUNK", "Progress", "evaluate", "refuse_foreign"]
 
 CHUNK = 16
 """Users that are computed together. It is fixed: what a batch holds may move a sum in its last digits."""
-
-MANIFEST, SUMMARIES, ITEMS = "run.json", "summaries.jsonl", "items.jsonl"
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -68,7 +65,6 @@ def evaluate(
         DataError: If the data cannot be read or measures nothing.
         ScoringError: If a prompt with a response does not fit a model.
     """
-    _refuse_same_readers(config)
     folder = Path(output)
     refuse_foreign(folder, resume=resume)
 
@@ -98,17 +94,19 @@ def _evaluate(config: EvalConfig, folder: Path, progress: Progress) -> None:
     methods = methods_for(config.methods, gold=index.gold)
     if len(index.users) < 2:
         methods = [method for method in methods if not method.shuffled]
+    check_answers(config, methods, gold=index.gold)
+    weights = check_models(config, methods)
     progress("loading the model", 0, 0)
     model = load_causal_lm(config.model, dtype=config.dtype, device=config.device)
-    _write_manifest(folder, _manifest(config, data, index, model, methods))
+    described = _described(data, index, config.seed)
+    write_manifest(folder, describe(config, described, model, methods, weights))
     run = _Run(config, data, index, methods, folder, progress)
     run.write_summaries(model)
     run.score_with(Reader(model, config.raw_budget))
-    run.answer_with(model)
-    del model
     for name in config.readers:
         other = load_causal_lm(name, dtype=config.dtype, device=config.device)
         run.score_with(Reader(other, config.raw_budget), transfer=True)
+    run.answer_with(model)
 
 
 def refuse_foreign(folder: Path, *, resume: bool) -> None:
@@ -128,15 +126,16 @@ def refuse_foreign(folder: Path, *, resume: bool) -> None:
         raise ConfigurationError(f"{folder} holds a run already. Give --resume to go on with it, or another folder.")
 
 
-def _refuse_same_readers(config: EvalConfig) -> None:
-    names = [config.model, *config.readers]
-    if len(set(names)) < len(names):
-        raise ConfigurationError("A reader is there twice, or is the model itself. Name each model once.")
-
-
 def _index(data: Dataset) -> _Index:
     users, pairs, gold = [], 0, False
     for record in data:
+        for place, pair in enumerate(record.pairs):
+            if not pair.prompt.strip():
+                raise DataError(
+                    f"{data.name}: user {record.user_id!r}, pair {place}: the prompt is empty, and a model needs "
+                    "something to answer. Give it one, or leave the pair out.",
+                    field=f"pairs.{place}.prompt",
+                )
         users.append((record.user_id, record.groups))
         pairs += len(record.pairs)
         gold = gold or record.gold is not None
@@ -145,78 +144,17 @@ def _index(data: Dataset) -> _Index:
     return _Index(users, pairs, gold)
 
 
-def _manifest(
-    config: EvalConfig, data: Dataset, index: _Index, model: CausalLM, methods: Sequence[Method]
-) -> dict[str, Any]:
+def _described(data: Dataset, index: _Index, seed: int) -> dict[str, Any]:
     return {
-        "format": 1,
-        "config": config.model_dump(mode="json"),
-        "data": {
-            "name": data.name,
-            "split": data.split,
-            "note": data.note,
-            "digest": data.digest(),
-            "users": len(index.users),
-            "pairs": index.pairs,
-            "left_out": dict(data.left_out),
-            "donors_outside": assign_donors(index.users, seed=config.seed).outside,
-        },
-        "model": {"name": model.name, "dtype": str(model.dtype).removeprefix("torch."), "device": str(model.device)},
-        "rows": {method.name: method.about for method in methods},
-        "trained": [method.name for method in methods if method.trained],
-        **machine_facts(),
+        "name": data.name,
+        "split": data.split,
+        "note": data.note,
+        "digest": data.digest(),
+        "users": len(index.users),
+        "pairs": index.pairs,
+        "left_out": dict(data.left_out),
+        "donors_outside": assign_donors(index.users, seed=seed).outside,
     }
-
-
-def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Say what the run is; where the folder says it already, they must agree, but for rows and readers that are new."""
-    path = folder / MANIFEST
-    if path.exists():
-        before = read_manifest(folder)
-        for part, was in _decisive(before).items():
-            if was != (now := _decisive(manifest)[part]):
-                raise ConfigurationError(
-                    f"{folder} holds another run: {part} was {_short(was)}, and is {_short(now)}. "
-                    "Give the same options and data, or another folder."
-                )
-        for part in ("methods", "readers"):
-            if gone := set(before["config"][part]) - set(manifest["config"][part]):
-                raise ConfigurationError(
-                    f"{folder} has {part} that are not asked for now: {', '.join(sorted(gone))}. Name them too (more "
-                    "can be added), or give another folder."
-                )
-    write_atomically(path, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
-
-
-def _decisive(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What cannot change within a run."""
-    config = {name: value for name, value in manifest["config"].items() if name not in _MAY_GROW}
-    return config | {"the users": manifest["data"], "the model": manifest["model"]}
-
-
-_MAY_GROW = ("methods", "readers", "over_personalisation", "judge")
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) < 300 else f"{text[:300]} ..."
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """What a run in a folder says of itself.
-
-    Raises:
-        UsageError: If there is none, or it cannot be read.
-    """
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{folder} holds no run that can be read ({error}). Give a folder that `popi eval` wrote."
-        ) from (error)
-    if not isinstance(manifest, dict) or manifest.get("format") != 1:
-        raise UsageError(f"{folder / MANIFEST} has another form than this version reads. Run the evaluation again.")
-    return manifest
 
 
 class _Run:
@@ -239,7 +177,6 @@ class _Run:
         self.summaries = Journal(folder / SUMMARIES)
         self.items = Journal(folder / ITEMS)
         self.progress = progress
-        self.donors = assign_donors(index.users, seed=config.seed).of
 
     def write_summaries(self, model: CausalLM) -> None:
         """All of them before any is read: a shuffled row needs those of users who come later."""
@@ -260,6 +197,7 @@ class _Run:
     def score_with(self, reader: Reader, *, transfer: bool = False) -> None:
         """Score with one model; another reader than the summaries' own takes the rows that need no trained one."""
         texts = self._texts()
+        donors = self._donors(texts)
         methods = [method for method in self.methods if not (transfer and method.trained)]
         step, done, total = f"{reader.name}: scoring", 0, self.index.pairs * len(methods)
         for number, records in self._chunks():
@@ -268,7 +206,7 @@ class _Run:
                 self.progress(step, done, total)
                 unit = f"{reader.name}/{number}/{method.name}"
                 if unit not in self.items:
-                    users = [(record, self._reading(reader, method, record, texts)) for record in records]
+                    users = [(record, _reading(reader, method, record, texts, donors)) for record in records]
                     self.items.append(unit, reader.score(method, users, reference))
                 done += sum(len(record.pairs) for record in records)
         self.progress(step, done, total)
@@ -297,13 +235,25 @@ class _Run:
         users = iter(self.data)
         return enumerate(iter(lambda: tuple(islice(users, CHUNK)), ()))
 
-    def _reading(
-        self, reader: Reader, method: Method, record: UserRecord, texts: Mapping[tuple[str, str], str]
-    ) -> Reading:
-        user = self.donors[record.user_id] if method.shuffled else record.user_id
-        return reader.reading(method, record, texts.get((method.writer or "", user)))
+    def _donors(self, texts: Mapping[tuple[str, str], str]) -> dict[str, Mapping[str, str]]:
+        """For each writer, who lends to whom, among the users for whom it wrote something."""
+        writers = {method.writer for method in self.methods if method.writer is not None}
+        users = {name: [user for user in self.index.users if (name, user[0]) in texts] for name in writers}
+        return {name: assign_donors(known, seed=self.config.seed).of for name, known in users.items()}
 
     def _reference(self, reader: Reader, number: int) -> dict[tuple[str, int], tuple[float, float]]:
         """The reference's figures for a chunk that a killed run left half done; else to be filled by the first row."""
         rows = self.items.unit(f"{reader.name}/{number}/{NONE}")
         return {(row["user_id"], row["pair"]): (row["chosen"], row["rejected"]) for row in rows}
+
+
+def _reading(
+    reader: Reader,
+    method: Method,
+    record: UserRecord,
+    texts: Mapping[tuple[str, str], str],
+    donors: Mapping[str, Mapping[str, str]],
+) -> Reading:
+    writer = method.writer or ""
+    user = donors[writer].get(record.user_id, "") if method.shuffled else record.user_id
+    return reader.reading(method, record, texts.get((writer, user)))

@@ -127,6 +127,18 @@ def test_a_report_for_others_shows_no_summary(tmp_path: Path) -> None:
     assert "Was it personal?" in text
 
 
+def test_a_report_for_others_tells_no_paths(tmp_path: Path) -> None:
+    folder = run(tmp_path)
+    manifest = json.loads((folder / "run.json").read_text())
+    manifest["config"] |= {"data": "/home/alice/users.jsonl", "methods": ["joint=/home/alice/popi"]}
+    manifest["data"]["name"] = "/home/alice/users.jsonl"
+    (folder / "run.json").write_text(json.dumps(manifest))
+    write_report(folder, examples=False)
+    for name in ("report.html", "report.md", "results.json"):
+        assert "alice" not in (folder / name).read_text()
+    assert "--method joint=popi" in (folder / "report.md").read_text()
+
+
 def test_markdown_and_json_have_every_row_and_how_it_was_made(tmp_path: Path) -> None:
     results = write_report(run(tmp_path))
     text = (tmp_path / "report.md").read_text(encoding="utf-8")

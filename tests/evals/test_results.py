@@ -10,7 +10,7 @@ from support.runs import READER, item, write_run
 
 from popi_sdk import UsageError
 from popi_sdk.evals import compare_runs, read_results
-from popi_sdk.evals.results import BETA
+from popi_sdk.evals.results import BETA, tally
 
 
 def four_pairs(row: str, deltas: list[float], **fields: object) -> list[dict]:
@@ -150,5 +150,7 @@ def test_runs_on_other_pairs_or_without_a_shared_row_are_not_compared(tmp_path: 
         compare_runs(first, write_run(tmp_path / "2", ITEMS, digest="e" * 64))
     with pytest.raises(UsageError, match="no row of one reader"):
         compare_runs(first, write_run(tmp_path / "3", [one | {"reader": "other"} for one in ITEMS]))
-    with pytest.raises(UsageError, match="same pairs"):
+    with pytest.raises(UsageError, match="not finished"):
         compare_runs(first, write_run(tmp_path / "4", ITEMS[:3] + ITEMS[4:]))
+    with pytest.raises(UsageError, match="same pairs"):
+        tally(ITEMS)[READER, "none"].minus(tally(ITEMS[:3])[READER, "none"], "credit", 0)

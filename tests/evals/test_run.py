@@ -16,7 +16,8 @@ from popi_sdk.data import HeldOutPair, UserRecord, open_data, write_users
 from popi_sdk.data.tinyworld import save_tiny_model
 from popi_sdk.evals import as_config, evaluate, read_results, write_report
 from popi_sdk.evals.journal import Journal, read_rows
-from popi_sdk.evals.run import CHUNK, ITEMS, MANIFEST, SUMMARIES
+from popi_sdk.evals.manifest import ITEMS, MANIFEST, SUMMARIES
+from popi_sdk.evals.run import CHUNK
 from popi_sdk.models._lock import file_lock
 from popi_sdk.models.causal_lm import load_causal_lm
 from popi_sdk.prompts import render_plain, render_with_summary
@@ -239,8 +240,61 @@ def test_a_folder_that_holds_something_else_is_refused_before_any_work(tmp_path:
         evaluate(config(methods=("gold",), limit=2, seed=1), folder, resume=True)
     with pytest.raises(ConfigurationError, match="A reader is there twice"):
         evaluate(config(readers=("x", "x")), tmp_path / "new")
+    with pytest.raises(ConfigurationError, match="is the model itself"):
+        evaluate(config(readers=(f"{config().model}/",)), tmp_path / "new")
     assert (folder / MANIFEST).read_bytes() == before
-    assert not (tmp_path / "new").exists()
+    assert not (tmp_path / "new" / MANIFEST).exists()
+
+
+def test_weights_that_changed_are_another_run_and_a_wrong_base_is_refused(tmp_path: Path, config, other_model) -> None:
+    folder = tmp_path / "mine"
+    save_tiny_model(folder / "generator", seed=7)
+    manifest = {"format": 1, "base_model": "x", "context": "none", "generator": "generator"}
+    (folder / "popi.json").write_text(json.dumps(manifest))
+    asked = config(methods=(f"mine={folder}",), limit=2)
+    run = evaluate(asked, tmp_path / "run")
+    evaluate(asked, run, resume=True)
+    save_tiny_model(folder / "generator", seed=8)
+    with pytest.raises(ConfigurationError, match="the weights of mine was"):
+        evaluate(asked, run, resume=True)
+    (folder / "generator" / "adapter_config.json").write_text("{}")
+    (folder / "popi.json").write_text(json.dumps(manifest | {"base_model": other_model}))
+    with pytest.raises(ConfigurationError, match=r"trained from .*second, which is not the model"):
+        evaluate(asked, tmp_path / "new")
+
+
+def test_what_cannot_be_had_is_found_out_before_the_work(tmp_path: Path, config) -> None:
+    gone = str(tmp_path / "gone")
+    with pytest.raises(ConfigurationError, match="gone"):
+        evaluate(config(readers=(gone,), limit=2), tmp_path / "run")
+    with pytest.raises(ConfigurationError, match="unknown"):
+        evaluate(config(judge="nobody:x", limit=2), tmp_path / "run")
+    with pytest.raises(ConfigurationError, match="--method heuristic"):
+        evaluate(config(over_personalisation=True, methods=("raw",), limit=2), tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+
+
+def test_a_reader_of_which_nothing_was_computed_can_be_left_out_again(tmp_path: Path, config, other_model) -> None:
+    folder = evaluate(config(methods=("gold",), limit=2), tmp_path / "run")
+    path = folder / MANIFEST
+    said = json.loads(path.read_text())
+    path.write_text(
+        json.dumps(said | {"config": said["config"] | {"readers": [other_model], "methods": ["gold", "raw"]}})
+    )
+    evaluate(config(methods=("gold",), limit=2), folder, resume=True)
+    assert read_results(folder).row("gold").accuracy.items == 8
+
+
+def test_versions_of_a_resumed_run_are_all_named(tmp_path: Path, config) -> None:
+    folder = evaluate(config(methods=("gold",), limit=2), tmp_path / "run")
+    path = folder / MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"commit": "the first"}))
+    evaluate(config(methods=("gold", "raw"), limit=2), folder, resume=True)
+    manifest = json.loads(path.read_text())
+    assert manifest["commit"] == "the first"
+    assert len(manifest["resumed"]) == 1
+    write_report(folder)
+    assert "A part was computed later, with commit" in (folder / "report.md").read_text()
 
 
 def test_two_processes_do_not_write_one_run(tmp_path: Path, config) -> None:
@@ -291,9 +345,16 @@ def test_a_response_that_does_not_fit_is_an_error_and_nothing_half_done_stays(tm
     users.append(user(99, chosen="calm " * 50_000))
     write_users(tmp_path / "users.jsonl", users)
     asked = config(data=str(tmp_path / "users.jsonl"), methods=("heuristic",), limit=None)
-    with pytest.raises(ScoringError, match="does not fit"):
+    with pytest.raises(ScoringError, match=r"user 'user 99', pair 0: .*does not fit"):
         evaluate(asked, tmp_path / "run")
     assert {row["user_id"] for row in items(tmp_path / "run")} == {f"user {number}" for number in range(CHUNK)}
+
+
+def test_an_empty_prompt_is_named(tmp_path: Path, config) -> None:
+    pair = HeldOutPair(prompt="", chosen="tiny", rejected="huge")
+    write_users(tmp_path / "users.jsonl", [user(0).model_copy(update={"pairs": (pair,)})])
+    with pytest.raises(DataError, match=r"user 0.*pair 0.*prompt is empty"):
+        evaluate(config(data=str(tmp_path / "users.jsonl"), limit=None), tmp_path / "run")
 
 
 def test_data_that_measures_nothing_is_refused(tmp_path: Path, config) -> None:

@@ -51,35 +51,48 @@ def test_logits_are_not_changed() -> None:
     assert torch.equal(scores.detach(), before)
 
 
+@pytest.fixture
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four rows may be held, two are computed at once."""
+    monkeypatch.setattr(logprobs, "LOGITS", 4 * VOCABULARY)
+    monkeypatch.setattr(logprobs, "CHUNK", 2 * VOCABULARY)
+
+
+@pytest.mark.usefixtures("_small")
 @pytest.mark.parametrize("softcap", [None, 3.0])
 @pytest.mark.parametrize("count", [1, 4, 5, 12])
 def test_chunks_keep_the_bound_and_the_result(count: int, softcap: float | None) -> None:
     model = tiny("gemma3", final_logit_softcapping=softcap)
     anatomy = dissect(model)
     assert anatomy is not None
-    assert anatomy.softcap == softcap
     generator = torch.Generator().manual_seed(1)
     hidden = torch.randn(count, 32, generator=generator, requires_grad=True)
     labels = torch.randint(VOCABULARY, (count,), generator=generator)
-    expected = token_log_probs(anatomy, hidden, labels)
+    scores = model.lm_head(hidden)
+    scores = scores if softcap is None else torch.tanh(scores / softcap) * softcap
+    expected = scores.log_softmax(-1).gather(-1, labels[:, None])[:, 0]
     (wanted,) = torch.autograd.grad(expected.sum(), hidden)
     seen: list[int] = []
-    handle = model.lm_head.register_forward_hook(lambda module, args, output: seen.append(output.shape[0]))
-    values = token_log_probs(anatomy, hidden, labels, logits=4 * VOCABULARY)
-    assert max(seen) <= 4
+    model.lm_head.register_forward_hook(lambda module, args, output: seen.append(output.shape[0]))
+    values = token_log_probs(anatomy, hidden, labels)
+    assert max(seen) == (count if count <= 4 else 2)
     assert sum(seen) == count
     (found,) = torch.autograd.grad(values.sum(), hidden)
+    assert sum(seen) == (count if count <= 4 else 2 * count)
+    seen.clear()
     with torch.no_grad():
-        torch.testing.assert_close(token_log_probs(anatomy, hidden, labels, logits=4 * VOCABULARY), expected)
-    handle.remove()
+        torch.testing.assert_close(token_log_probs(anatomy, hidden, labels), expected)
+    assert max(seen) <= 2
     torch.testing.assert_close(values, expected)
     torch.testing.assert_close(found, wanted)
 
 
-def test_a_bound_below_one_row_takes_rows_one_by_one() -> None:
+def test_a_bound_below_one_row_takes_rows_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logprobs, "LOGITS", 1)
+    monkeypatch.setattr(logprobs, "CHUNK", 1)
     anatomy = dissect(tiny("llama"))
     assert anatomy is not None
-    values = token_log_probs(anatomy, torch.randn(3, 32), torch.tensor([1, 2, 3]), logits=1)
+    values = token_log_probs(anatomy, torch.randn(3, 32), torch.tensor([1, 2, 3]))
     assert values.shape == (3,)
 
 

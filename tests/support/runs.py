@@ -9,7 +9,7 @@ from typing import Any
 
 from popi_sdk.evals import as_config
 from popi_sdk.evals.journal import Journal
-from popi_sdk.evals.run import ITEMS, MANIFEST, SUMMARIES
+from popi_sdk.evals.manifest import ITEMS, MANIFEST, SUMMARIES
 
 __all__ = ["item", "write_run"]
 

@@ -132,12 +132,20 @@ def _unless(difference: Interval) -> str:
     return "" if difference.excludes(0.0) else ", which is not significant"
 
 
+def _versions(versions: dict[str, str | None]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+
+
 def remarks(results: Results) -> list[str]:
     """What a reader has to know before believing a figure."""
     data = results.manifest["data"]
     said = []
     if data.get("note"):
         said.append(str(data["note"]))
+    said += [
+        f"A part was computed later, with commit {facts['commit']} and {_versions(facts['versions'])}."
+        for facts in results.manifest.get("resumed", [])
+    ]
     for what, count in data.get("left_out", {}).items():
         said.append(f"Left out of the data: {count:,} {what}.")
     if results.population is not None and results.contested_share is not None:
