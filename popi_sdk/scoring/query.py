@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import ScoringError
 
-__all__ = ["Query", "check_queries", "microbatches"]
+__all__ = ["Query", "bucketed", "check_continuation", "check_prefix", "check_queries", "microbatches"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from .query import Query, check_queries
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["score_queries", "score_queries_with_grad"]
+__all__ = ["named_scores", "score_queries", "score_queries_with_grad"]
 
 Packed = bool | Literal["auto"]
 
