@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from . import cold_start, hf_batch, import_time, install_size, overhead
+from . import cold_start, eval_scaling, hf_batch, import_time, install_size, overhead, scoring
 from .report import machine
 
 ALL = {
@@ -13,6 +13,8 @@ ALL = {
     "cold_start": cold_start.main,
     "overhead": overhead.main,
     "hf_batch": hf_batch.main,
+    "scoring": scoring.main,
+    "eval_scaling": eval_scaling.main,
 }
 
 
