@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -16,7 +17,8 @@ FEWEST = 10
 """Users below which an interval over them is no evidence; it is not shown."""
 
 _LEVEL = 95.0  # per cent
-_CHUNK = 2_000_000  # indices drawn at a time: 16 MB
+_CHUNK = 2_000_000  # weights drawn at a time: 16 MB
+_KEPT = 10_000_000  # weights that are kept: 80 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +78,35 @@ def ratio_over_users(
         raise UsageError("There is nothing to take a mean of: no user has an item.")
     if not np.isfinite(totals).all():
         raise UsageError("A value is not finite: its mean would say nothing.")
-    rng = np.random.default_rng(seed)
     users = len(totals)
-    means = np.empty(resamples)
-    step = max(1, _CHUNK // users)
-    for start in range(0, resamples, step):
-        drawn = rng.integers(0, users, size=(min(step, resamples - start), users))
-        means[start : start + len(drawn)] = totals[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    columns = np.stack([totals, sizes], axis=1)
+    drawn = np.concatenate([weights @ columns for weights in _weights(users, seed, resamples)])
+    means = drawn[:, 0] / drawn[:, 1]
     tail = (100 - _LEVEL) / 2
     low, high = np.percentile(means, [tail, 100 - tail])
     return Interval(float(totals.sum() / sizes.sum()), float(low), float(high), users, int(sizes.sum()))
+
+
+def _weights(users: int, seed: int, resamples: int) -> Iterable[np.ndarray]:
+    """How often each user is drawn in each resample, some resamples at a time.
+
+    All figures of a report resample the same users with the same seed: where it fits, that is drawn once.
+    """
+    if users * resamples <= _KEPT:
+        return [_kept(users, seed, resamples)]
+    step = max(1, _CHUNK // users)
+    rng = np.random.default_rng(seed)
+    return (_draw(rng, users, min(step, resamples - start)) for start in range(0, resamples, step))
+
+
+@lru_cache(maxsize=2)
+def _kept(users: int, seed: int, resamples: int) -> np.ndarray:
+    return _draw(np.random.default_rng(seed), users, resamples)
+
+
+def _draw(rng: np.random.Generator, users: int, resamples: int) -> np.ndarray:
+    drawn = rng.integers(0, users, size=(resamples, users)) + users * np.arange(resamples)[:, None]
+    return np.bincount(drawn.ravel(), minlength=resamples * users).reshape(resamples, users).astype(np.float64)
 
 
 def bootstrap_mean(values: Sequence[float], *, seed: int = 0, resamples: int = RESAMPLES) -> Interval:
