@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..data.record import UserRecord
     from .run import Progress
 
-__all__ = ["EXTRAS", "check_answers", "measure_answers", "read_extras"]
+__all__ = ["EXTRAS", "answering_row", "check_answers", "measure_answers", "read_extras"]
 
 EXTRAS, TASKS, JUDGEMENTS = "extras.json", "tasks.jsonl", "judgements.jsonl"
 
@@ -48,7 +48,7 @@ def measure_answers(
         config: `over_personalisation` and `judge` say what is wanted.
         folder: That of the run; what is there already is not measured again.
         generator: Who answers.
-        methods: The rows; the summaries of the first one that infers them are used.
+        methods: The rows; see `answering_row`.
         texts: Summaries by writer and user.
         users: The users, for the judge.
         progress: Called now and then.
@@ -59,14 +59,14 @@ def measure_answers(
     """
     done = read_extras(folder)
     if config.over_personalisation and "over_personalisation" not in done:
-        writer = _writer(methods)
+        writer = str(answering_row(methods).writer)
         summaries = [text for (name, _), text in texts.items() if name == writer]
         outcome = measure(generator, summaries, seed=config.seed, progress=progress)
         _write_lines(folder / TASKS, [asdict(one) for one in outcome.outcomes])
         done["over_personalisation"] = _of_tasks(outcome, writer)
         write_atomically(folder / EXTRAS, json.dumps(done, indent=1, ensure_ascii=False) + "\n")
     if config.judge is not None and done.get("win_rate", {}).get("backend") != config.judge:
-        writer = _writer(methods)
+        writer = str(answering_row(methods).writer)
         with create_generator(config.judge) as judge:
             wins = _judge(config, generator, judge, _judged_users(users, writer, texts), progress)
         _write_lines(folder / JUDGEMENTS, [asdict(one) for one in wins.judgements])
@@ -81,7 +81,7 @@ def check_answers(config: EvalConfig, methods: Sequence[Method], *, gold: bool) 
         ConfigurationError: If no row infers summaries, the judge cannot be built, or no user has a gold description.
     """
     if config.over_personalisation or config.judge is not None:
-        _writer(methods)
+        answering_row(methods)
     if config.judge is not None:
         create_generator(config.judge).close()
         if not gold:
@@ -95,11 +95,16 @@ def read_extras(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _writer(methods: Sequence[Method]) -> str:
-    for method in methods:
-        if method.writer not in (None, "gold"):
-            return str(method.writer)
-    raise ConfigurationError("No row infers summaries to answer with. Add --method heuristic.")
+def answering_row(methods: Sequence[Method]) -> Method:
+    """The row whose summaries and whose generator answer: a trained one if there is one, else the first that infers.
+
+    Raises:
+        ConfigurationError: If no row infers summaries.
+    """
+    rows = [method for method in methods if method.writer not in (None, "gold") and not method.shuffled]
+    if not rows:
+        raise ConfigurationError("No row infers summaries to answer with. Add --method heuristic.")
+    return next((method for method in rows if method.source is not None), rows[0])
 
 
 def _judged_users(

@@ -14,7 +14,7 @@ from .files import write_atomically
 from .journal import read_rows
 from .methods import Method
 from .trained import MANIFEST as TRAINED
-from .trained import TrainedModel
+from .trained import TrainedModel, is_adapter
 
 if TYPE_CHECKING:
     from ..models.causal_lm import CausalLM
@@ -164,7 +164,7 @@ def _parts(trained: TrainedModel) -> list[Path]:
 
 
 def _is_adapter(trained: TrainedModel) -> bool:
-    return any((path / "adapter_config.json").is_file() for path in _parts(trained))
+    return any(is_adapter(path) for path in _parts(trained))
 
 
 def _state(trained: TrainedModel) -> str:

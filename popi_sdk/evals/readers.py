@@ -11,6 +11,7 @@ from ..errors import ScoringError
 from ..prompts import Selection, render_plain, render_with_signals, render_with_summary, select
 from ..scoring import ResponseScore, Scorer, ScoringRequest, credit, margin
 from .methods import NONE, Method
+from .trained import is_adapter, load_part
 from .writers import ModelCounter
 
 if TYPE_CHECKING:
@@ -137,22 +138,15 @@ class Reader:
             with self.model.use(None) if self._attached else nullcontext():
                 return self._scorer.score(requests)
         path = trained.generator_path
-        if not (path / "adapter_config.json").is_file():
-            return self._whole_model(trained).score(requests)
+        if not is_adapter(path):
+            if trained.name not in self._others:
+                self._others[trained.name] = Scorer(load_part(trained, path, self.model))
+            return self._others[trained.name].score(requests)
         if trained.name not in self._attached:
             self._attached[trained.name] = f"row{len(self._attached)}"
             self.model.attach(path, self._attached[trained.name])
         with self.model.use(self._attached[trained.name]):
             return self._scorer.score(requests)
-
-    def _whole_model(self, trained: TrainedModel) -> Scorer:
-        if trained.name not in self._others:
-            from ..models.causal_lm import load_causal_lm
-
-            dtype = str(self.model.dtype).removeprefix("torch.")
-            path = trained.generator_path
-            self._others[trained.name] = Scorer(load_causal_lm(path, dtype=dtype, device=str(self.model.device)))
-        return self._others[trained.name]
 
     def _context_tokens(self, request: ScoringRequest, pair: HeldOutPair) -> int:
         return len(self.model.encode_prompt(request.messages)) - int(self._plain_tokens(pair.prompt))

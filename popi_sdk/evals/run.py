@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import ConfigurationError, DataError
 from ..models._lock import file_lock
-from .answering import check_answers, measure_answers
+from .answering import answering_row, check_answers, measure_answers
 from .config import EvalConfig
 from .donors import assign_donors
 from .journal import Journal
 from .manifest import ITEMS, MANIFEST, SUMMARIES, check_models, describe, write_manifest
 from .methods import NONE, Method, methods_for
 from .readers import Reader, Reading
+from .trained import load_part
 from .writers import NO_HURRY, SummaryWriter, writers_for
 
 if TYPE_CHECKING:
@@ -107,6 +108,10 @@ def _evaluate(config: EvalConfig, folder: Path, progress: Progress) -> None:
         other = load_causal_lm(name, dtype=config.dtype, device=config.device)
         run.score_with(Reader(other, config.raw_budget), transfer=True)
     run.answer_with(model)
+    if data.digest() != described["digest"]:
+        raise DataError(
+            f"{data.name} changed while it was measured: the rows are not about the same users. Start anew."
+        )
 
 
 def refuse_foreign(folder: Path, *, resume: bool) -> None:
@@ -217,6 +222,9 @@ class _Run:
             return
         from ..generators.hf import HfGenerator
 
+        trained = answering_row(self.methods).trained
+        if trained is not None and trained.generator_path is not None:
+            model = load_part(trained, trained.generator_path, model)
         with HfGenerator.from_model(model, timeout=NO_HURRY) as generator:
             measure_answers(
                 self.config,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import ConfigurationError
 from ..summary import DEFAULT_BUDGET
 
-__all__ = ["MANIFEST", "TrainedModel", "read_trained"]
+if TYPE_CHECKING:
+    from ..models.causal_lm import CausalLM
+
+__all__ = ["MANIFEST", "TrainedModel", "is_adapter", "load_part", "read_trained"]
 
 MANIFEST = "popi.json"
 FORMAT = 1
@@ -50,6 +53,25 @@ class TrainedModel(BaseModel):
     def generator_path(self) -> Path | None:
         """Where the trained generator lies."""
         return self.directory / self.generator if self.generator else None
+
+
+def load_part(trained: TrainedModel, part: Path, like: CausalLM) -> CausalLM:
+    """Load the trained inferrer or generator, an adapter or a whole model, in the type and on the device of another.
+
+    Raises:
+        ConfigurationError: If it cannot be read, or its base model is not there.
+    """
+    from ..models.causal_lm import load_causal_lm
+
+    dtype, device = str(like.dtype).removeprefix("torch."), str(like.device)
+    if is_adapter(part):
+        return load_causal_lm(trained.base_model, adapter=part, dtype=dtype, device=device)
+    return load_causal_lm(part, dtype=dtype, device=device)
+
+
+def is_adapter(part: Path) -> bool:
+    """Whether a folder holds an adapter and not a whole model."""
+    return (part / "adapter_config.json").is_file()
 
 
 def read_trained(name: str, directory: Path) -> TrainedModel:

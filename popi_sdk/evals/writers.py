@@ -10,6 +10,7 @@ from ..errors import ConfigurationError, PopiError
 from ..inferrers import HeuristicInferrer, PreferenceInferrer, PromptedInferrer
 from ..summary import TokenCounter, fit_to_budget
 from .methods import Method
+from .trained import load_part
 
 if TYPE_CHECKING:
     from ..data.record import UserRecord
@@ -120,15 +121,9 @@ def _asking(model: CausalLM, raw_budget: int) -> PromptedInferrer:
 
 
 def _trained_writer(name: str, methods: Sequence[Method], model: CausalLM, raw_budget: int) -> SummaryWriter:
-    from ..models.causal_lm import load_causal_lm
-
     trained = next(method.source for method in methods if method.writer == name and method.source is not None)
     path = trained.inferrer_path
     if path is None:
         raise ConfigurationError(f"{trained.directory} has no inferrer to write summaries.")
-    options = {"dtype": str(model.dtype).removeprefix("torch."), "device": str(model.device)}
-    if (path / "adapter_config.json").is_file():
-        loaded = load_causal_lm(trained.base_model, adapter=path, **options)
-    else:
-        loaded = load_causal_lm(path, **options)
+    loaded = load_part(trained, path, model)
     return SummaryWriter(name, _asking(loaded, raw_budget), trained.budget, ModelCounter(model))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from popi_sdk import ConfigurationError, DataError, PreferencePair, ScoringError
+from popi_sdk import ConfigurationError, DataError, GenerationOptions, PreferencePair, ScoringError
 from popi_sdk.data import HeldOutPair, UserRecord, open_data, write_users
 from popi_sdk.data.tinyworld import save_tiny_model
 from popi_sdk.evals import as_config, evaluate, read_results, write_report
@@ -109,6 +109,22 @@ def test_a_trained_inferrer_writes_for_its_own_and_for_the_frozen_generator(tmp_
     deltas = {name: [row["delta"] for row in items(folder) if row["row"] == name] for name in own}
     assert deltas["joint"] != deltas["joint:frozen"]
     assert deltas["joint:gold"] != deltas["gold"]
+
+
+def test_tasks_are_answered_by_the_trained_generator_with_its_inferrers_summaries(
+    tmp_path, config, monkeypatch
+) -> None:
+    few = GenerationOptions(max_tokens=2, temperature=0)
+    monkeypatch.setattr("popi_sdk.evals.overpersonalisation.OPTIONS", few)
+    for part, seed in {"inferrer": 5, "generator": 6}.items():
+        save_tiny_model(tmp_path / "popi" / part, seed=seed)
+    manifest = {"format": 1, "base_model": "x", "inferrer": "inferrer", "generator": "generator", "budget": 16}
+    (tmp_path / "popi" / "popi.json").write_text(json.dumps(manifest))
+    methods = ("heuristic", f"joint={tmp_path / 'popi'}")
+    folder = evaluate(config(methods=methods, limit=2, over_personalisation=True), tmp_path / "run")
+    found = json.loads((folder / "extras.json").read_text())["over_personalisation"]
+    assert found["writer"] == "joint"
+    assert str(tmp_path / "popi" / "generator") in found["model"]
 
 
 def test_the_control_reads_the_summary_of_somebody_else(tmp_path: Path, config, monkeypatch) -> None:
@@ -348,6 +364,19 @@ def test_a_response_that_does_not_fit_is_an_error_and_nothing_half_done_stays(tm
     with pytest.raises(ScoringError, match=r"user 'user 99', pair 0: .*does not fit"):
         evaluate(asked, tmp_path / "run")
     assert {row["user_id"] for row in items(tmp_path / "run")} == {f"user {number}" for number in range(CHUNK)}
+
+
+def test_data_that_changes_while_it_is_measured_is_no_result(tmp_path: Path, config) -> None:
+    path = tmp_path / "users.jsonl"
+    write_users(path, [user(number) for number in range(3)])
+    asked = config(data=str(path), methods=("heuristic",), limit=None)
+
+    def meddle(step: str, done: int, total: int) -> None:
+        if step.endswith("scoring") and done == total:
+            write_users(path, [user(number, signal="other") for number in range(3)])
+
+    with pytest.raises(DataError, match="changed while it was measured"):
+        evaluate(asked, tmp_path / "run", progress=meddle)
 
 
 def test_an_empty_prompt_is_named(tmp_path: Path, config) -> None:
