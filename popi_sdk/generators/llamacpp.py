@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, PopiError
 from ..messages import Message, Prompt, as_messages
 from ..models import resolve_gguf
 from ..models.engine import Engine, EngineKey, engines, load_library
@@ -22,12 +19,11 @@ from .faults import Origin
 from .generation import Generation, GenerationOptions, as_options
 from .limits import seconds_of
 from .protocols import ChatCompletions
+from .reading import Put, read, read_async
 from .spec import BackendSpec
 from .streams import AsyncGenerationStream, GenerationStream
 
 __all__ = ["LlamaCppGenerator"]
-
-_Item = str | Generation | BaseException | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,55 +187,15 @@ class LlamaCppGenerator(Generator):
         return _Job(request, seconds, pieces)
 
     def _stream(self, job: _Job) -> GenerationStream:
-        def read() -> Iterator[str | Generation]:
-            items: queue.SimpleQueue[_Item] = queue.SimpleQueue()
-            cancelled = self._start(job, items.put)
-            deadline: float | None = None
-            try:
-                while True:
-                    try:
-                        item = items.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
-                    except queue.Empty:
-                        raise self.origin.timeout(job.timeout, retryable=False) from None
-                    if item is None:
-                        deadline = time.monotonic() + job.timeout
-                    elif isinstance(item, BaseException):
-                        raise item
-                    else:
-                        yield item
-                        if isinstance(item, Generation):
-                            return
-            finally:
-                cancelled.set()
-
-        return GenerationStream(read())
+        return read(lambda put: self._start(job, put), job.timeout, lambda: self._late(job))
 
     def _astream(self, job: _Job) -> AsyncGenerationStream:
-        async def read() -> AsyncIterator[str | Generation]:
-            items: asyncio.Queue[_Item] = asyncio.Queue()
-            cancelled = self._start(job, _into(asyncio.get_running_loop(), items))
-            deadline: float | None = None
-            try:
-                while True:
-                    try:
-                        async with asyncio.timeout(None if deadline is None else deadline - time.monotonic()):
-                            item = await items.get()
-                    except TimeoutError:
-                        raise self.origin.timeout(job.timeout, retryable=False) from None
-                    if item is None:
-                        deadline = time.monotonic() + job.timeout
-                    elif isinstance(item, BaseException):
-                        raise item
-                    else:
-                        yield item
-                        if isinstance(item, Generation):
-                            return
-            finally:
-                cancelled.set()
+        return read_async(lambda put: self._start(job, put), job.timeout, lambda: self._late(job))
 
-        return AsyncGenerationStream(read())
+    def _late(self, job: _Job) -> PopiError:
+        return self.origin.timeout(job.timeout, retryable=False)
 
-    def _start(self, job: _Job, put: Callable[[_Item], None]) -> threading.Event:
+    def _start(self, job: _Job, put: Put) -> threading.Event:
         """Run a job in a thread of its own; returns the event that stops it.
 
         The caller only waits for the queue, so that a time-out, a cancelled task and a Ctrl-C reach it at once. The
@@ -256,7 +212,7 @@ class LlamaCppGenerator(Generator):
         threading.Thread(target=work, name="popi-llamacpp", daemon=True).start()
         return cancelled
 
-    def _run(self, job: _Job, put: Callable[[_Item], None], cancelled: threading.Event) -> None:
+    def _run(self, job: _Job, put: Put, cancelled: threading.Event) -> None:
         """One chat: None when the engine is there, pieces, then the generation, into `put`."""
         parser = self._protocol.stream_parser(self.origin, {})
         started = time.perf_counter()
@@ -280,11 +236,3 @@ def _whole(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
         raise ConfigurationError(f"{name}={value!r} must be a whole number, 0 or more.")
     return value
-
-
-def _into(loop: asyncio.AbstractEventLoop, items: asyncio.Queue[_Item]) -> Callable[[_Item], None]:
-    def put(item: _Item) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(items.put_nowait, item)
-
-    return put
