@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..models.causal_lm import CausalLM
 
 __all__ = ["NO_HURRY", "ModelCounter", "SummaryWriter", "writers_for"]
-
 
 NO_HURRY = 7 * 86_400.0  # seconds for a batch on a slow machine: a run that takes long is no failure
 
@@ -88,8 +87,8 @@ class SummaryWriter:
         }
 
 
-def writers_for(methods: Sequence[Method], model: CausalLM, *, budget: int, raw_budget: int) -> list[SummaryWriter]:
-    """A writer for each summary that the rows need, each once.
+def writers_for(methods: Sequence[Method], model: CausalLM, *, budget: int, raw_budget: int) -> Iterator[SummaryWriter]:
+    """A writer for each summary that the rows need, each once, built when its turn comes: trained ones load a model.
 
     Args:
         methods: The rows.
@@ -98,20 +97,15 @@ def writers_for(methods: Sequence[Method], model: CausalLM, *, budget: int, raw_
         raw_budget: Most tokens of signals that a model is shown.
     """
     counter = ModelCounter(model)
-    found: dict[str, SummaryWriter] = {}
-    for method in methods:
-        name = method.writer
-        if name is None or name in found:
-            continue
+    for name in dict.fromkeys(method.writer for method in methods if method.writer is not None):
         if name == "heuristic":
-            found[name] = SummaryWriter(name, HeuristicInferrer(), budget, counter)
+            yield SummaryWriter(name, HeuristicInferrer(), budget, counter)
         elif name == "gold":
-            found[name] = SummaryWriter(name, None, budget, counter)
+            yield SummaryWriter(name, None, budget, counter)
         elif name == "prompted":
-            found[name] = SummaryWriter(name, _asking(model, raw_budget), budget, counter)
+            yield SummaryWriter(name, _asking(model, raw_budget), budget, counter)
         else:
-            found[name] = _trained_writer(name, methods, model, raw_budget)
-    return list(found.values())
+            yield _trained_writer(name, methods, model, raw_budget)
 
 
 def _asking(model: CausalLM, raw_budget: int) -> PromptedInferrer:
