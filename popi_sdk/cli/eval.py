@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError, needs_extra
 from ..summary import DEFAULT_BUDGET
+from .eval_options import (
+    Budget,
+    Compare,
+    Data,
+    Device,
+    Dtype,
+    Judge,
+    Limit,
+    Methods,
+    Model,
+    NoExamples,
+    Output,
+    OverPersonalisation,
+    RawBudget,
+    Readers,
+    Resume,
+    Seed,
+    SkipFaults,
+    Split,
+)
+from .eval_screen import show_comparison, show_results
 from .options import AsJson, Quiet
-from .output import screen, write_json
+from .output import write_json
 from .progress import steps
 
 if TYPE_CHECKING:
-    from ..evals import Comparison, Results
+    from ..evals import EvalConfig
 
 __all__ = ["evaluate"]
 
@@ -25,89 +43,24 @@ _DEFAULT_METHODS = ["none", "raw", "heuristic", "prompted", "gold"]
 
 def evaluate(
     *,
-    data: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="DATA",
-            help="A JSON Lines file of users with held-out pairs (.gz too), a folder with one, styleworld, tinyworld, "
-            "or a benchmark of the paper: elix, review, roleplay, alignx (NAME@PATH for a local copy).",
-            show_default=False,
-        ),
-    ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option("--output", "-o", metavar="DIR", help="A new folder for the results.", show_default=False),
-    ] = None,
-    split: Annotated[str, typer.Option(metavar="NAME", help="Which users.")] = "dev",
-    method: Annotated[
-        list[str],
-        typer.Option(
-            "--method",
-            "-m",
-            metavar="NAME",
-            help="A row to measure; may be repeated: none, raw, heuristic, prompted, gold, or NAME=DIR for a trained "
-            "model. Every summary row brings its control, another user's summary.",
-            show_default="all that need no training",
-        ),
-    ] = [],  # noqa: B006 - typer reads it, nobody writes it
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="Who reads the contexts: a hub id, a folder, a .gguf file.",
-            show_default="SmolLM2-135M-Instruct",
-        ),
-    ] = None,
-    reader: Annotated[
-        list[str],
-        typer.Option(
-            metavar="MODEL",
-            help="A further model that reads the same summaries: do they transfer? May be repeated.",
-            show_default=False,
-        ),
-    ] = [],  # noqa: B006
-    limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Most users, chosen by the seed.", show_default="all")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of users, donors and intervals.")] = 0,
-    budget: Annotated[
-        int, typer.Option("--budget", "-b", min=1, metavar="TOKENS", help="Most tokens of a summary.")
-    ] = (DEFAULT_BUDGET),
-    raw_budget: Annotated[
-        int, typer.Option(min=1, metavar="TOKENS", help="Most tokens of signals that a model is shown.")
-    ] = 1_024,
-    dtype: Annotated[str, typer.Option(metavar="TYPE", help="Of the weights: float32, bfloat16, float16.")] = "float32",
-    device: Annotated[str, typer.Option(metavar="NAME", help="Where to compute: auto, cpu, cuda, mps.")] = "auto",
-    skip_faults: Annotated[
-        bool, typer.Option("--skip-faults", help="Leave out users that cannot be measured with, and count them.")
-    ] = False,
-    over_personalisation: Annotated[
-        bool,
-        typer.Option(
-            "--over-personalisation", help="Also run tasks with one right answer, with and without a summary."
-        ),
-    ] = False,
-    judge: Annotated[
-        str | None,
-        typer.Option(
-            metavar="BACKEND",
-            help="Also let a strong model judge personalised against plain answers, for example openai:gpt-5.",
-            show_default=False,
-        ),
-    ] = None,
-    no_examples: Annotated[
-        bool,
-        typer.Option("--no-examples", help="Show no summary on the page: for reports that others see."),
-    ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was stopped, or add rows to it.")
-    ] = False,
-    compare: Annotated[
-        tuple[str, str] | None,
-        typer.Option(
-            metavar="DIR DIR", help="Measure nothing: compare two runs on the same pairs.", show_default=False
-        ),
-    ] = None,
+    data: Data = None,
+    output: Output = None,
+    split: Split = "dev",
+    method: Methods = [],  # noqa: B006 - typer reads it, nobody writes it
+    model: Model = None,
+    reader: Readers = [],  # noqa: B006 - typer reads it, nobody writes it
+    limit: Limit = None,
+    seed: Seed = 0,
+    budget: Budget = DEFAULT_BUDGET,
+    raw_budget: RawBudget = 1_024,
+    dtype: Dtype = "float32",
+    device: Device = "auto",
+    skip_faults: SkipFaults = False,
+    over_personalisation: OverPersonalisation = False,
+    judge: Judge = None,
+    no_examples: NoExamples = False,
+    resume: Resume = False,
+    compare: Compare = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -152,40 +105,20 @@ def evaluate(
         over_personalisation=over_personalisation,
         judge=judge,
     )
+    _measure(config, output, resume=resume, examples=not no_examples, as_json=as_json, quiet=quiet)
+
+
+def _measure(config: EvalConfig, folder: str, *, resume: bool, examples: bool, as_json: bool, quiet: bool) -> None:
+    from .. import evals
+
     with steps(quiet=quiet) as progress:
-        evals.evaluate(config, output, resume=resume, progress=progress)
+        evals.evaluate(config, folder, resume=resume, progress=progress)
         progress("writing the report", 0, 0)
-        results = evals.write_report(output, examples=not no_examples)
+        results = evals.write_report(folder, examples=examples)
     if as_json:
         write_json(evals.to_json(results))
-        return
-    _show(results, Path(output))
-
-
-def _show(results: Results, folder: Path) -> None:
-    from ..evals.report.sentences import findings, remarks
-
-    console = screen()
-    for finding in findings(results):
-        console.print(
-            Text.assemble((finding.question, "bold"), " ", finding.sentence.replace("`", "")), soft_wrap=False
-        )
-    console.print(_table(results))
-    for remark in remarks(results):
-        console.print(Text(remark.replace("`", ""), style="dim"))
-    console.print(Text.assemble("Look at ", (str(folder / "report.html"), "bold")))
-
-
-def _table(results: Results) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    readers = len({row.reader for row in results.rows}) > 1
-    for name in [*(["reader"] if readers else []), "row", "accuracy %", "own minus shuffled", "context tokens"]:
-        table.add_column(name, justify="left")
-    for row in results.rows:
-        personal = row.personal.points() if row.personal else ""
-        cells = [row.row, row.accuracy.percent(), personal, f"{row.context_tokens.mean:.0f}"]
-        table.add_row(*[*([row.reader] if readers else []), *cells], style="dim" if row.shuffled else None)
-    return table
+    else:
+        show_results(results, Path(folder))
 
 
 def _compare(first: str, second: str, *, as_json: bool) -> None:
@@ -193,27 +126,6 @@ def _compare(first: str, second: str, *, as_json: bool) -> None:
         from .. import evals
     compared = evals.compare_runs(first, second)
     if as_json:
-        write_json([_as_values(one) for one in compared])
-        return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("reader", "row", first, second, "difference, points"):
-        table.add_column(name, overflow="fold")
-    for one in compared:
-        points = one.difference.points()
-        sure = one.difference.excludes(0.0)
-        table.add_row(
-            one.reader,
-            one.row,
-            one.first.percent(),
-            one.second.percent(),
-            Text(points, style="bold" if sure else "dim"),
-        )
-    console = screen()
-    console.print(table)
-    console.print(Text("Bold: the interval excludes 0.", style="dim"))
-
-
-def _as_values(comparison: Comparison) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(comparison)
+        write_json([asdict(one) for one in compared])
+    else:
+        show_comparison(compared, first, second)
