@@ -1,8 +1,8 @@
 """Prefix-shared against padded scoring, SmolLM2 in bfloat16: `python -m benchmarks.scoring`.
 
 Targets, forward alone and with the backward pass: pairs of 60 tokens after 100 shared ones at least 1.5 times as fast,
-after 600 at least 1.5 times, 8 continuations of 40 tokens after 400 at least 3.5 times; peak memory not higher. They are
-meant against what one writes at first, "textbook"; the stronger rival stands beside it.
+after 600 at least 1.5 times, 8 continuations of 40 tokens after 400 at least 3.5 times; peak memory not higher. The
+rival of the targets is "textbook", what one writes at first; a stronger one stands beside it.
 
 Three sides score the same token ids with the same model in turn, in one process:
 
