@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any
 
 from ..errors import needs_extra
@@ -25,9 +26,9 @@ _SHRINK = 0.75
 def decode(model: Any, rows: Sequence[Row], going: Callable[[Row], bool] | None = None) -> None:
     """Let rows take tokens until all are finished.
 
-    Prompts of different lengths are padded on the left. A row's answer does not depend on the other rows, but for the
-    rounding of sums, which can tip two tokens that are all but equally likely: rarely in float32, at times in
-    bfloat16.
+    Prompts of different lengths are padded on the left; neighbours with the same prompt share its computation. A row's
+    answer does not depend on the other rows, but for the rounding of sums, which can tip two tokens that are all but
+    equally likely: rarely in float32, at times in bfloat16.
 
     Args:
         model: A causal language model of transformers, in eval mode.
@@ -64,9 +65,11 @@ class _Batch:
         self._model = model
         self._takes = inspect.signature(model.forward).parameters
         self._cache = DynamicCache(config=model.config) if _is_cached(model) else None
-        width = max(len(row.prompt) for row in rows)
-        padding = [width - len(row.prompt) for row in rows]
-        ids = [[0] * pad + row.prompt for pad, row in zip(padding, rows, strict=True)]
+        prompts = [(prompt, len(list(same))) for prompt, same in groupby(row.prompt for row in rows)]
+        self._shared = [count for _, count in prompts] if len(prompts) < len(rows) else None
+        width = max(len(prompt) for prompt, _ in prompts)
+        padding = [width - len(prompt) for prompt, _ in prompts]
+        ids = [[0] * pad + prompt for pad, (prompt, _) in zip(padding, prompts, strict=True)]
         self._ids = torch.tensor(ids, device=model.device)
         self._mask = (torch.arange(width)[None, :] >= torch.tensor(padding)[:, None]).long().to(model.device)
         self._read = 0
@@ -74,6 +77,8 @@ class _Batch:
     def shrink(self, going: Sequence[bool]) -> bool:
         """Take out rows that do not go on; returns whether any does."""
         keep = [index for index, goes in enumerate(going) if goes]
+        if self._shared is not None:
+            return bool(keep)  # rows have no cache of their own yet
         if keep and len(keep) <= _SHRINK * len(self.rows):
             chosen = torch.tensor(keep, device=self._ids.device)
             self.rows = [self.rows[index] for index in keep]
@@ -86,7 +91,7 @@ class _Batch:
         """Read what was not read yet, or a chunk of it; the next token's logits [rows, vocabulary] after all of it."""
         start, end = self._read, self._ids.shape[1]
         if self._cache is not None:
-            end = min(end, start + max(1, _CHUNK // len(self.rows)))
+            end = min(end, start + max(1, _CHUNK // len(self._ids)))
         inputs: dict[str, Any] = {"input_ids": self._ids[:, start:end], "attention_mask": self._mask[:, :end]}
         if "position_ids" in self._takes:
             positions = self._mask[:, :end].cumsum(1).sub(1).clamp(min=0)
@@ -97,7 +102,18 @@ class _Batch:
             inputs |= {"past_key_values": self._cache, "use_cache": True}
             self._read = end
         logits = self._model(**inputs).logits[:, -1]
-        return logits if end == self._ids.shape[1] else None
+        if end < self._ids.shape[1]:
+            return None
+        return logits if self._shared is None else self._spread(logits, self._shared)
+
+    def _spread(self, logits: Any, counts: Sequence[int]) -> Any:
+        """A prompt was read once for its rows: from here on each goes its own way."""
+        index = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)).to(logits.device)
+        self._ids, self._mask = self._ids[index], self._mask[index]
+        if self._cache is not None:
+            self._cache.reorder_cache(index)
+        self._shared = None
+        return logits[index]
 
     def append(self, tokens: Any) -> None:
         self._ids = torch.cat([self._ids, tokens[:, None]], dim=1)

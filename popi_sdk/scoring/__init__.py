@@ -4,7 +4,7 @@ from ..models import _torch  # noqa: F401 - first: torch's threads are then set 
 from .margins import TIE, PairScore, credit, dpo_loss, ipo_loss, margin
 from .naive import score_naive
 from .query import Query, microbatches
-from .score import score_queries, score_queries_with_grad
+from .score import score_queries, score_queries_with_grad, score_tokens
 from .scorer import ResponseScore, Scorer, ScoringModel, ScoringRequest
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "score_naive",
     "score_queries",
     "score_queries_with_grad",
+    "score_tokens",
 ]

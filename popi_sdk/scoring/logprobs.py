@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .anatomy import Anatomy
 
-__all__ = ["label_log_probs", "token_log_probs"]
+__all__ = ["label_log_probs", "log_probs_and_entropy", "token_log_probs", "token_log_probs_and_entropy"]
 
 LOGITS = 1 << 25
 """Most logits that are held at once: 64 MiB in bfloat16."""
@@ -35,12 +36,33 @@ def token_log_probs(
         (N,), float32 (wider if the model is). Differentiable: what is more than `LOGITS` is not held for the backward
         pass but computed again.
     """
+    return _by_chunks(anatomy, hidden, labels, lambda logits, targets: label_log_probs(logits, targets, temperature))
 
+
+def token_log_probs_and_entropy(
+    anatomy: Anatomy, hidden: torch.Tensor, labels: torch.Tensor, temperature: float = 1.0
+) -> torch.Tensor:
+    """As `token_log_probs`, with the entropy of the distribution that each label was taken from.
+
+    Returns:
+        (N, 2): log-probability and entropy, nats; differentiable both.
+    """
+    return _by_chunks(
+        anatomy, hidden, labels, lambda logits, targets: log_probs_and_entropy(logits, targets, temperature)
+    )
+
+
+def _by_chunks(
+    anatomy: Anatomy,
+    hidden: torch.Tensor,
+    labels: torch.Tensor,
+    figures: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+) -> torch.Tensor:
     def of(hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         scores = anatomy.head(hidden)
         if anatomy.softcap is not None:
             scores = torch.tanh(scores / anatomy.softcap) * anatomy.softcap
-        return label_log_probs(scores, labels, temperature)
+        return figures(scores, labels)
 
     graph = torch.is_grad_enabled()
     if graph and len(labels) * anatomy.logits <= LOGITS:
@@ -67,6 +89,21 @@ def label_log_probs(scores: torch.Tensor, labels: torch.Tensor, temperature: flo
     return picked
 
 
+def log_probs_and_entropy(scores: torch.Tensor, labels: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+    """log-softmax of logits at the labels, and the entropy -sum p log p of the whole distribution.
+
+    Args:
+        scores: Logits, (N, vocabulary), any floating type.
+        labels: Token ids, (N,).
+        temperature: What the logits are divided by.
+
+    Returns:
+        (N, 2), nats, float32 (float64 for float64 logits), differentiable.
+    """
+    both: torch.Tensor = _LogProbsAndEntropy.apply(scores, labels, temperature)
+    return both
+
+
 class _LabelLogProbs(torch.autograd.Function):  # type: ignore[misc] # torch is Any to mypy
     """Autograd's own way keeps two float32 copies of the logits; this one keeps the logits as they are, and N sums."""
 
@@ -90,6 +127,39 @@ class _LabelLogProbs(torch.autograd.Function):  # type: ignore[misc] # torch is 
             softmax = _wide(scores[part], ctx.temperature).sub_(sums[part, None]).exp_()
             softmax.mul_(-weights[part, None]).scatter_add_(-1, labels[part, None], weights[part, None])
             result[part] = softmax
+        return result, None, None
+
+
+class _LogProbsAndEntropy(torch.autograd.Function):  # type: ignore[misc] # torch is Any to mypy
+    """As `_LabelLogProbs`; the slope of the entropy H by a logit is -softmax (log softmax + H) / temperature."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: torch.Tensor, labels: torch.Tensor, temperature: float) -> torch.Tensor:
+        parts = []
+        for part in scores.split(_rows(scores)):
+            wide = _wide(part, temperature)
+            sums = wide.logsumexp(-1)
+            logs = wide.sub_(sums[:, None])
+            parts.append(torch.stack([sums, -(logs.exp() * logs).sum(-1)], dim=-1))
+        sums, entropy = torch.cat(parts).unbind(-1)
+        ctx.save_for_backward(scores, labels, sums, entropy)
+        ctx.temperature = temperature
+        return torch.stack([_wide(scores.gather(-1, labels[:, None])[:, 0], temperature) - sums, entropy], dim=-1)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        scores, labels, sums, entropy = ctx.saved_tensors
+        by_label, by_entropy = (gradients[0] / ctx.temperature).unbind(-1)
+        result = torch.empty_like(scores)
+        rows = _rows(scores)
+        for start in range(0, len(scores), rows):
+            part = slice(start, start + rows)
+            logs = _wide(scores[part], ctx.temperature).sub_(sums[part, None])
+            slope = logs.exp()
+            logs.add_(entropy[part, None]).mul_(by_entropy[part, None]).add_(by_label[part, None])
+            slope.mul_(logs).neg_().scatter_add_(-1, labels[part, None], by_label[part, None])
+            result[part] = slope
         return result, None, None
 
 

@@ -11,7 +11,13 @@ import torch
 from ..errors import ConfigurationError, ScoringError
 from .anatomy import Anatomy, dissect, max_length, vocabulary
 from .layout import Batch, lay_out
-from .logprobs import LOGITS, label_log_probs, token_log_probs
+from .logprobs import (
+    LOGITS,
+    label_log_probs,
+    log_probs_and_entropy,
+    token_log_probs,
+    token_log_probs_and_entropy,
+)
 from .masks import masks_of
 from .plan import budget_for, plan
 from .query import Query, check_queries
@@ -19,7 +25,7 @@ from .query import Query, check_queries
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["named_scores", "score_queries", "score_queries_with_grad"]
+__all__ = ["named_scores", "score_queries", "score_queries_with_grad", "score_tokens"]
 
 Packed = bool | Literal["auto"]
 
@@ -106,10 +112,69 @@ def score_queries_with_grad(
         return [torch.stack(values) if values else torch.zeros(0, device=model.device) for values in parts]
 
 
+def score_tokens(
+    model: PreTrainedModel,
+    queries: Sequence[Query],
+    *,
+    token_budget: int | None = None,
+    packed: Packed = "auto",
+    temperature: float = 1.0,
+) -> list[list[torch.Tensor]]:
+    """Log-probability and entropy of every token of the continuations; differentiable where gradients are on.
+
+    Args:
+        model: As for `score_queries`.
+        queries: Prefixes with their continuations.
+        token_budget: Most positions of one forward pass, padding included; None for what suits the device. The graph of
+            all passes is held.
+        packed: Whether continuations of one prefix share a row.
+        temperature: What the logits are divided by.
+
+    Returns:
+        By query and continuation, (tokens, 2): log-probability of the token, and entropy of the distribution it was
+        taken from, nats, float32.
+
+    Raises:
+        ScoringError: As `score_queries`.
+    """
+    found: list[list[torch.Tensor]] = [[torch.empty(0, 2)] * len(query.continuations) for query in queries]
+    for batch, tokens in _passes(model, queries, token_budget, packed, temperature, entropy=True):
+        lengths = [len(queries[place].continuations[number]) for place, number in batch.owners]
+        pieces = tokens.split(lengths)
+        _require_finite(
+            model,
+            queries,
+            batch,
+            [piece.sum().item() for piece in pieces],
+            temperature=temperature,
+            where=_where,
+        )
+        for (place, number), piece in zip(batch.owners, pieces, strict=True):
+            found[place][number] = piece
+    return found
+
+
 def _scored(
     model: PreTrainedModel, queries: Sequence[Query], token_budget: int | None, packed: Packed, temperature: float
 ) -> Iterator[tuple[Batch, torch.Tensor]]:
     """Each batch with the sums of its segments."""
+    for batch, tokens in _passes(model, queries, token_budget, packed, temperature):
+        # The sum of 1,000 tokens keeps its digits in float64; a device of Apple has none.
+        wide = tokens if tokens.device.type == "mps" else tokens.double()
+        sums = wide.new_zeros(len(batch.owners)).index_add(0, batch.segment, wide)
+        yield batch, sums
+
+
+def _passes(
+    model: PreTrainedModel,
+    queries: Sequence[Query],
+    token_budget: int | None,
+    packed: Packed,
+    temperature: float,
+    *,
+    entropy: bool = False,
+) -> Iterator[tuple[Batch, torch.Tensor]]:
+    """Each batch with the log-probabilities of its labels, (N,); with their entropies, (N, 2)."""
     if not temperature > 0:
         raise ConfigurationError(f"temperature={temperature} must be above 0.")
     budget = budget_for(model.device, token_budget)
@@ -120,13 +185,11 @@ def _scored(
     for rows in plan(queries, anatomy, budget, packed):
         batch = lay_out(queries, rows, model.device)
         if anatomy is None:
-            tokens = _through_the_model(model, batch, temperature)
+            figures = log_probs_and_entropy if entropy else label_log_probs
+            yield batch, figures(_logits(model, batch), batch.labels, temperature)
         else:
-            tokens = token_log_probs(anatomy, _hidden(anatomy, batch, model.dtype), batch.labels, temperature)
-        # The sum of 1,000 tokens keeps its digits in float64; a device of Apple has none.
-        wide = tokens if tokens.device.type == "mps" else tokens.double()
-        sums = wide.new_zeros(len(batch.owners)).index_add(0, batch.segment, wide)
-        yield batch, sums
+            of_hidden = token_log_probs_and_entropy if entropy else token_log_probs
+            yield batch, of_hidden(anatomy, _hidden(anatomy, batch, model.dtype), batch.labels, temperature)
 
 
 def _hidden(anatomy: Anatomy, batch: Batch, dtype: torch.dtype) -> torch.Tensor:
@@ -138,10 +201,10 @@ def _hidden(anatomy: Anatomy, batch: Batch, dtype: torch.dtype) -> torch.Tensor:
     return hidden.flatten(0, 1)[batch.where]
 
 
-def _through_the_model(model: PreTrainedModel, batch: Batch, temperature: float) -> torch.Tensor:
-    """Token log-probabilities by the model's own call: what virtual tokens put before the sequence is cut off."""
-    logits = model(input_ids=batch.ids, use_cache=False).logits[:, -batch.ids.shape[1] :]
-    return label_log_probs(logits.flatten(0, 1)[batch.where], batch.labels, temperature)
+def _logits(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    """By the model's own call, at the positions with a label: what virtual tokens put before them is cut off."""
+    logits: torch.Tensor = model(input_ids=batch.ids, use_cache=False).logits[:, -batch.ids.shape[1] :]
+    return logits.flatten(0, 1)[batch.where]
 
 
 def _require_finite(

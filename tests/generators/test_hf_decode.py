@@ -91,11 +91,25 @@ def test_finished_rows_are_taken_out(monkeypatch):
     model = tiny_model()
     sizes = []
     model.register_forward_pre_hook(lambda m, a, kw: sizes.append(len(kw["input_ids"])), with_kwargs=True)
-    decode(model, [row([5, 6], room) for room in (1, 2, 3, 9)])
+    decode(model, [row([5, room], room) for room in (1, 2, 3, 9)])
     assert sizes == [4, 3, 2, 1, 1, 1, 1, 1, 1]
     sizes.clear()
-    decode(model, [row([5, 6], room) for room in (1, 5, 5, 5, 5, 5, 5, 5)])
+    decode(model, [row([5, at], room) for at, room in enumerate((1, 5, 5, 5, 5, 5, 5, 5))])
     assert sizes == [8] * 5  # one in eight is not worth the copy
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *OTHERS])
+def test_neighbours_with_the_same_prompt_share_its_computation(kind, monkeypatch):
+    monkeypatch.setattr(hf_decode, "_CHUNK", 10)  # read in chunks
+    model = model_of(kind)
+    asked = [(PROMPTS[at], {"room": 6, "temperature": 0.7, "seed": seed}) for seed, at in enumerate((0, 0, 0, 1, 2, 2))]
+    alone = [answered(model, [row(prompt, **options)])[0] for prompt, options in asked]
+    sizes = []
+    model.register_forward_pre_hook(lambda m, a, kw: sizes.append(len(kw["input_ids"])), with_kwargs=True)
+    assert answered(model, [row(prompt, **options) for prompt, options in asked]) == alone
+    if kind not in ("states", "no cache, no padding"):  # those are read one by one
+        chunks = -(-max(map(len, PROMPTS[:3])) // (10 // 3))
+        assert sizes == [3] * chunks + [6] * 5
 
 
 def test_a_row_that_is_given_up_stops_and_the_others_go_on():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 import torch
 from support.scoring_models import VOCABULARY, corner_queries, tiny
 
-from popi_sdk.scoring import logprobs, score_queries_with_grad
+from popi_sdk.scoring import logprobs, score_queries, score_queries_with_grad, score_tokens
 from popi_sdk.scoring.anatomy import dissect
-from popi_sdk.scoring.logprobs import label_log_probs, token_log_probs
+from popi_sdk.scoring.logprobs import label_log_probs, log_probs_and_entropy, token_log_probs
 
 
 def _scores(rows: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
@@ -41,6 +44,42 @@ def test_slices_change_nothing(rows: int, monkeypatch: pytest.MonkeyPatch) -> No
     scores, labels = _scores(rows, torch.float64)
     scores.requires_grad_()
     assert torch.autograd.gradcheck(lambda scores: label_log_probs(scores, labels, 0.7), scores)
+
+
+def test_entropy_by_hand() -> None:
+    # Of 1/2, 1/2: ln 2. Of 1/4, 3/4: ln 4 - 3/4 ln 3. At temperature 1/2 the latter is 1/10, 9/10.
+    scores = torch.tensor([[1.0, 1.0], [1.0, 3.0]]).double().log()
+    labels = torch.tensor([0, 1])
+    log_probs, entropy = log_probs_and_entropy(scores, labels).unbind(-1)
+    assert log_probs.exp().tolist() == pytest.approx([0.5, 0.75])
+    assert entropy.tolist() == pytest.approx([math.log(2), math.log(4) - 0.75 * math.log(3)])
+    sharper = log_probs_and_entropy(scores, labels, 0.5)[1]
+    assert sharper.tolist() == pytest.approx([math.log(0.9), math.log(10) - 0.9 * math.log(9)])
+
+
+@pytest.mark.parametrize("rows", [1, 3, 9])
+def test_gradients_of_log_probs_and_entropy(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logprobs, "_SLICE", 4 * 50)
+    scores, labels = _scores(rows, torch.float64)
+    scores.requires_grad_()
+    assert torch.autograd.gradcheck(lambda scores: log_probs_and_entropy(scores, labels, 0.7), scores)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "unknown"])
+@pytest.mark.parametrize("packed", ["auto", False])
+def test_tokens_add_up_to_what_responses_score(family: str, packed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    if family == "unknown":  # read by the model's own call
+        monkeypatch.setattr("popi_sdk.scoring.anatomy.FAMILIES", frozenset())
+    model, queries = tiny("llama" if family == "unknown" else family), corner_queries()
+    sums = score_queries(model, queries, temperature=0.6)
+    tokens = score_tokens(model, queries, temperature=0.6, packed=packed)
+    assert any(piece.requires_grad for row in tokens for piece in row)
+    for query, row, expected in zip(queries, tokens, sums, strict=True):
+        assert [tuple(piece.shape) for piece in row] == [(len(one), 2) for one in query.continuations]
+        assert [piece[:, 0].sum().item() for piece in row] == pytest.approx(expected, rel=1e-5, abs=1e-4)
+        assert all((piece[:, 1] > 0).all() and (piece[:, 1] < math.log(VOCABULARY)).all() for piece in row)
+    with torch.no_grad():
+        assert not any(piece.requires_grad for row in score_tokens(model, queries) for piece in row)
 
 
 def test_logits_are_not_changed() -> None:

@@ -1,0 +1,159 @@
+"""Everything that decides what training does."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ..errors import ConfigurationError
+from ..summary import DEFAULT_BUDGET
+
+__all__ = ["LoraSettings", "TrainConfig", "as_train_config"]
+
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Positive = Annotated[int, Field(gt=0)]
+_Rate = Annotated[float, Field(gt=0)]
+
+
+class LoraSettings(BaseModel):
+    """Two low-rank adapters on one base: inferrer and generator; the reference is the base with both off.
+
+    Attributes:
+        rank: Rank of the update of each weight matrix.
+        alpha: Scale of the update; it is multiplied by alpha / rank.
+        targets: The layers that get one: peft's `all-linear`, or names.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rank: _Positive = 8
+    alpha: _Positive = 16
+    targets: str | tuple[str, ...] = "all-linear"
+
+
+class TrainConfig(BaseModel):
+    """Configuration of a training run; formulas are those of the paper (arXiv 2510.17881).
+
+    Attributes:
+        base_model: What both models start from, as for `load_causal_lm`: a hub id, a folder, a .gguf file; None for the
+            default model.
+        schedule: `joint`: every step updates inferrer and generator, and the forward pass that gives a summary's reward
+            gives the generator's gradient. `sequential`: the inferrer against the frozen base, then the generator on
+            stored summaries; `rounds` repeats it.
+        steps: Optimizer steps; of `sequential`: of each model in each round.
+        rounds: Of `sequential`.
+        adapters: Two LoRA adapters on one base; None for two whole networks, fully fine-tuned.
+        dtype: Of the weights: `auto` (bfloat16 where the machine has it), `float32`, `bfloat16`, `float16`.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        objective: `dpo` or `ipo`.
+        beta: How sharply a margin counts; for `ipo` the wanted margin is 1 / (2 beta) nats.
+        length_normalised: Divide each response's log-probability by its tokens: else long responses rule the reward.
+        users_per_step: Users in an optimizer step, over all processes.
+        group_size: Summaries sampled for each user, G in GRPO.
+        pairs_per_summary: Held-out pairs that a summary is judged by in a step; more make the reward less noisy.
+        summaries_for_generator: Of the G summaries of a user, those whose pairs train the generator; None for all.
+        temperature: At which summaries are sampled, and their probabilities taken.
+        budget: Most tokens of a summary: sampling ends there.
+        input_budget: Most tokens of signals that the inferrer reads.
+        reward_frozen: Share of the reward that comes from the untouched base model reading the summary: what keeps
+            inferrer and generator from a private code.
+        reward_over_empty: Subtract what the plain prompt would earn. It shifts every reward of a user alike, so it
+            changes the figures that are shown and no advantage.
+        length_penalty: Subtracted from the reward of a summary that fills the budget; in proportion below.
+        overlap_penalty: Subtracted, times the share of the summary's 4-grams that stand in the signals: a summary
+            describes, it does not quote.
+        entropy_bonus: Weight of the entropy of the summary's tokens in the inferrer's loss: against early collapse.
+        kl: Weight of the divergence from the initial inferrer.
+        inferrer_lr: Peak learning rate of the inferrer.
+        generator_lr: Peak learning rate of the generator.
+        warmup: Share of the steps in which the rates rise; then they fall as a cosine.
+        max_grad_norm: To which each model's gradient is clipped.
+        eval_every: Steps between two looks at the dev users; 0 for the end only.
+        eval_users: Most dev users that are looked at.
+        seed: Of everything that is drawn.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base_model: str | None = None
+    schedule: Literal["joint", "sequential"] = "joint"
+    steps: _Positive = 200
+    rounds: _Positive = 1
+    adapters: LoraSettings | None = LoraSettings()
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+
+    objective: Literal["dpo", "ipo"] = "dpo"
+    beta: _Rate = 0.1
+    length_normalised: bool = False
+
+    users_per_step: _Positive = 4
+    group_size: Annotated[int, Field(ge=2)] = 8
+    pairs_per_summary: _Positive = 2
+    summaries_for_generator: _Positive | None = None
+    temperature: _Rate = 1.0
+    budget: _Positive = DEFAULT_BUDGET // 2
+    input_budget: _Positive = 1_024
+
+    reward_frozen: _Share = 0.5
+    reward_over_empty: bool = False
+    length_penalty: Annotated[float, Field(ge=0)] = 0.0
+    overlap_penalty: Annotated[float, Field(ge=0)] = 0.0
+    entropy_bonus: Annotated[float, Field(ge=0)] = 0.05
+    kl: Annotated[float, Field(ge=0)] = 0.002
+
+    inferrer_lr: _Rate = 1e-4
+    generator_lr: _Rate = 1e-4
+    warmup: _Share = 0.05
+    max_grad_norm: _Rate = 1.0
+
+    eval_every: Annotated[int, Field(ge=0)] = 50
+    eval_users: _Positive = 64
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _fits(self) -> TrainConfig:
+        if self.summaries_for_generator is not None and self.summaries_for_generator > self.group_size:
+            raise ValueError(
+                f"summaries_for_generator={self.summaries_for_generator} is more than group_size={self.group_size}"
+            )
+        if self.schedule == "joint" and self.rounds != 1:
+            raise ValueError("rounds belongs to schedule='sequential'; a joint run has steps alone")
+        return self
+
+    @classmethod
+    def paper(cls, **changes: Any) -> TrainConfig:
+        """The released recipe: two networks, sequential, DPO with beta 0.01, G = 8, T = 0.6, KL 2e-3, no extras."""
+        recipe: dict[str, Any] = {
+            "schedule": "sequential",
+            "steps": 2_500,
+            "adapters": None,
+            "beta": 0.01,
+            "users_per_step": 8,
+            "group_size": 8,
+            "pairs_per_summary": 1,
+            "summaries_for_generator": 1,
+            "temperature": 0.6,
+            "reward_frozen": 0.0,
+            "entropy_bonus": 0.0,
+            "kl": 0.002,
+            "inferrer_lr": 1e-6,
+            "generator_lr": 1e-6,
+            "warmup": 150 / 2_500,
+        }
+        return as_train_config(**recipe | changes)
+
+
+def as_train_config(**options: Any) -> TrainConfig:
+    """Build a configuration.
+
+    Raises:
+        ConfigurationError: If an option is unknown or its value is not allowed; it names the option.
+    """
+    try:
+        return TrainConfig(**options)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the configuration"
+        raise ConfigurationError(f"Training: {where}: {first['msg'].removeprefix('Value error, ')}.") from error
