@@ -8,6 +8,7 @@ PopiError
     SignalError                empty, malformed or oversized signals: says which one and why
     DataError                  a file of users that cannot be measured with: says file, line and field
     ScoringError               a response that cannot be scored: too long for the model, or without a finite probability
+  TrainingError              data, reward or checkpoint: a reward that failed is an error, never 0
   BackendError               a provider or a model failed
     AuthenticationError        the key was refused
     RateLimitError             too many requests, or the quota is spent
@@ -38,6 +39,7 @@ __all__ = [
     "RateLimitError",
     "ScoringError",
     "SignalError",
+    "TrainingError",
     "UsageError",
     "needs_extra",
 ]
@@ -133,6 +135,10 @@ class DataError(UsageError):
 
 class ScoringError(UsageError):
     """A response that cannot be scored: it does not fit the model, or its log-probability is not finite."""
+
+
+class TrainingError(PopiError):
+    """Training cannot go on: nothing to train with, a reward that is not a number, a checkpoint that cannot be read."""
 
 
 class BackendError(PopiError):

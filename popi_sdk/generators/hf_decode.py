@@ -5,22 +5,46 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from ..errors import needs_extra
 from ..models._torch import torch
-from .hf_row import Row
 
 with needs_extra("hf"):
     from transformers import DynamicCache
 
-__all__ = ["decode"]
+__all__ = ["DecodingRow", "decode"]
 
 _CHUNK = 4096
 """Tokens of the prompts between two looks at whether to go on."""
 
 _SHRINK = 0.75
 """Finished rows are left in until so much of the batch, or less, still goes on: taking them out copies the rest."""
+
+
+class DecodingRow(Protocol):
+    """What takes the tokens of one answer: `hf_row.Row` makes text of them."""
+
+    @property
+    def prompt(self) -> list[int]:
+        """Token ids of the prompt."""
+
+    @property
+    def temperature(self) -> float:
+        """0 for greedy."""
+
+    @property
+    def finish_reason(self) -> str | None:
+        """None while it goes on."""
+
+    def draw(self) -> float:
+        """The next number between 0 and 1 of this row's own."""
+
+    def take(self, token: int) -> None:
+        """Add a token."""
+
+
+Row = TypeVar("Row", bound=DecodingRow)
 
 
 def decode(model: Any, rows: Sequence[Row], going: Callable[[Row], bool] | None = None) -> None:
@@ -57,7 +81,7 @@ def _is_cached(model: Any) -> bool:
     return "past_key_values" in inspect.signature(model.forward).parameters
 
 
-class _Batch:
+class _Batch(Generic[Row]):
     """What the model has read and is to read next."""
 
     def __init__(self, model: Any, rows: Sequence[Row]) -> None:
@@ -120,7 +144,7 @@ class _Batch:
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(self.rows), 1)], dim=1)
 
 
-def _choose(logits: Any, rows: Sequence[Row]) -> Any:
+def _choose(logits: Any, rows: Sequence[DecodingRow]) -> Any:
     """The most likely token of each row, or one drawn by the row's own numbers."""
     tokens = logits.argmax(dim=-1)
     drawn = [index for index, row in enumerate(rows) if row.temperature and row.finish_reason is None]

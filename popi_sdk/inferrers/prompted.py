@@ -13,7 +13,7 @@ from ..signals import Signal, as_signals
 from ..summary import DEFAULT_BUDGET, ByteCounter, PreferenceSummary, SummaryStatement, TokenCounter, split_sentences
 from .base import PreferenceInferrer, build_summary
 
-__all__ = ["PromptedInferrer", "parse_summary"]
+__all__ = ["PromptedInferrer", "parse_summary", "words_for"]
 
 INPUT_BUDGET = 1_024
 """Tokens of signals that the model reads, unless the caller says otherwise (METHOD.md, row `prompted`)."""
@@ -238,9 +238,14 @@ def _says_something(sentence: str) -> bool:
     return any(char.isalnum() for char in sentence) and not _NUMBER.fullmatch(sentence)
 
 
+def words_for(budget: int) -> int:
+    """Words to ask for where the budget is counted in a model's tokens: some are needed for what goes beyond."""
+    return max(8, budget * 3 // 5)
+
+
 def _words(budget: int, counter: TokenCounter) -> int:
-    """Words to ask for: about three quarters of the tokens; an English word has six bytes with its space."""
-    return max(8, budget // 6 if _estimates(counter) else budget * 3 // 5)
+    """Words to ask for; an English word has six bytes with its space."""
+    return max(8, budget // 6) if _estimates(counter) else words_for(budget)
 
 
 def _estimates(counter: TokenCounter) -> bool:

@@ -76,7 +76,7 @@ def _remove(model: Any, name: str) -> None:
 
 
 def _layers(model: Any) -> list[Any]:
-    if not getattr(model, "_hf_peft_config_loaded", False):
+    if not (getattr(model, "_hf_peft_config_loaded", False) or hasattr(model, "get_base_model")):
         return []
     from peft.tuners.tuners_utils import BaseTunerLayer
     from peft.utils import AuxiliaryTrainingWrapper

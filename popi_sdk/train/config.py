@@ -53,6 +53,7 @@ class TrainConfig(BaseModel):
         group_size: Summaries sampled for each user, G in GRPO.
         pairs_per_summary: Held-out pairs that a summary is judged by in a step; more make the reward less noisy.
         summaries_for_generator: Of the G summaries of a user, those whose pairs train the generator; None for all.
+        warm_start: Supervised steps of the inferrer on gold descriptions, before all else.
         temperature: At which summaries are sampled, and their probabilities taken.
         budget: Most tokens of a summary: sampling ends there.
         input_budget: Most tokens of signals that the inferrer reads.
@@ -92,6 +93,7 @@ class TrainConfig(BaseModel):
     group_size: Annotated[int, Field(ge=2)] = 8
     pairs_per_summary: _Positive = 2
     summaries_for_generator: _Positive | None = None
+    warm_start: Annotated[int, Field(ge=0)] = 0
     temperature: _Rate = 1.0
     budget: _Positive = DEFAULT_BUDGET // 2
     input_budget: _Positive = 1_024

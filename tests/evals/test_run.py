@@ -1,52 +1,24 @@
-"""A whole evaluation on tiny models: what is computed, that a killed run ends the same, what is refused."""
+"""A whole evaluation on tiny models: what is computed, who writes and who reads, what it takes."""
 
 from __future__ import annotations
 
-import gzip
 import json
 import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.evaluations import USERS, items, user
 
-from popi_sdk import ConfigurationError, DataError, GenerationOptions, PreferencePair, ScoringError
-from popi_sdk.data import HeldOutPair, UserRecord, open_data, write_users
+from popi_sdk import GenerationOptions
+from popi_sdk.data import HeldOutPair, open_data, write_users
 from popi_sdk.data.tinyworld import save_tiny_model
-from popi_sdk.evals import as_config, evaluate, read_results, write_report
-from popi_sdk.evals.journal import Journal, read_rows
-from popi_sdk.evals.manifest import ITEMS, MANIFEST, SUMMARIES
+from popi_sdk.evals import evaluate, read_results, write_report
+from popi_sdk.evals.journal import read_rows
+from popi_sdk.evals.manifest import SUMMARIES
 from popi_sdk.evals.run import CHUNK
-from popi_sdk.models._lock import file_lock
 from popi_sdk.models.causal_lm import load_causal_lm
 from popi_sdk.prompts import render_plain, render_with_summary
 from popi_sdk.scoring import Query, score_naive
-
-USERS = CHUNK + 4  # two chunks
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(save_tiny_model(tmp_path_factory.mktemp("models") / "first", seed=1))
-
-
-@pytest.fixture(scope="module")
-def other_model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(save_tiny_model(tmp_path_factory.mktemp("models") / "second", seed=2))
-
-
-@pytest.fixture
-def config(model: str) -> Callable[..., Any]:
-    def build(**changes: Any) -> Any:
-        values = {"data": "tinyworld", "limit": USERS, "methods": ("raw", "heuristic", "gold"), "model": model}
-        return as_config(**values | changes)
-
-    return build
-
-
-def items(folder: Path) -> list[dict[str, Any]]:
-    return list(read_rows(folder / ITEMS))
 
 
 def test_every_row_has_every_pair_and_delta_is_what_the_method_says(tmp_path: Path, config, model: str) -> None:
@@ -148,57 +120,6 @@ def test_the_control_reads_the_summary_of_somebody_else(tmp_path: Path, config, 
     assert set(shown) <= set(own.values())
 
 
-class Killed(BaseException):
-    pass
-
-
-def test_wherever_a_run_is_killed_it_resumes_to_the_same_bytes(tmp_path: Path, config, monkeypatch) -> None:
-    whole = evaluate(config(), tmp_path / "whole")
-    append = Journal.append
-    left = 0
-
-    def until_killed(self: Journal, unit: str, rows: Any) -> None:
-        nonlocal left
-        if left == 0:
-            with self.path.open("ab") as file:
-                file.write(b'{"unit": "' + unit.encode() + b'", "half a li')  # what a kill in a write leaves
-            raise Killed
-        left -= 1
-        append(self, unit, rows)
-
-    monkeypatch.setattr(Journal, "append", until_killed)
-    kills = 0
-    while True:
-        left = 2
-        try:
-            folder = evaluate(config(), tmp_path / "killed", resume=True)
-            break
-        except Killed:
-            kills += 1
-    assert kills >= 7  # 16 units, two a life
-    for name in (ITEMS, SUMMARIES):
-        assert (folder / name).read_bytes() == (whole / name).read_bytes()
-    write_report(whole)
-    write_report(folder)
-    for name in ("results.json", "report.md", "report.html"):
-        assert (folder / name).read_bytes() == (whole / name).read_bytes()
-
-
-def test_rows_and_readers_can_be_added_to_a_run(tmp_path: Path, config, other_model: str) -> None:
-    at_once = config(methods=("raw", "gold"), readers=(other_model,))
-    evaluate(config(methods=("gold",)), tmp_path / "run")
-    folder = evaluate(at_once, tmp_path / "run", resume=True)
-    once = evaluate(at_once, tmp_path / "once")
-
-    def key(row: dict) -> tuple:
-        return (row["reader"], row["row"], row["user_id"], row["pair"])
-
-    assert sorted(items(folder), key=key) == sorted(items(once), key=key)
-    assert read_results(folder).rows == read_results(once).rows
-    with pytest.raises(ConfigurationError, match=r"methods that are not asked for now: gold"):
-        evaluate(config(methods=("raw",), readers=(other_model,)), folder, resume=True)
-
-
 def test_another_reader_reads_the_same_summaries(tmp_path: Path, config, model: str, other_model: str) -> None:
     folder = evaluate(config(methods=("gold",), readers=(other_model,)), tmp_path / "run")
     results = read_results(folder)
@@ -242,111 +163,6 @@ def test_trained_generators_are_read_from_their_directories(tmp_path: Path, conf
     assert plain == [row["chosen"] for row in items(folder) if row["row"] == "none"]  # the base is untouched
 
 
-def test_a_folder_that_holds_something_else_is_refused_before_any_work(tmp_path: Path, config) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ConfigurationError, match=r"not empty \(notes.txt"):
-        evaluate(config(), tmp_path)
-    with pytest.raises(ConfigurationError, match="Cannot use"):
-        evaluate(config(), tmp_path / "notes.txt")
-    folder = evaluate(config(methods=("gold",), limit=2), tmp_path / "run")
-    before = (folder / MANIFEST).read_bytes()
-    with pytest.raises(ConfigurationError, match=r"holds a run already.*--resume"):
-        evaluate(config(methods=("gold",), limit=2), folder)
-    with pytest.raises(ConfigurationError, match=r"another run: seed was 0, and is 1"):
-        evaluate(config(methods=("gold",), limit=2, seed=1), folder, resume=True)
-    with pytest.raises(ConfigurationError, match="A reader is there twice"):
-        evaluate(config(readers=("x", "x")), tmp_path / "new")
-    with pytest.raises(ConfigurationError, match="is the model itself"):
-        evaluate(config(readers=(f"{config().model}/",)), tmp_path / "new")
-    assert (folder / MANIFEST).read_bytes() == before
-    assert not (tmp_path / "new" / MANIFEST).exists()
-
-
-def test_weights_that_changed_are_another_run_and_a_wrong_base_is_refused(tmp_path: Path, config, other_model) -> None:
-    folder = tmp_path / "mine"
-    save_tiny_model(folder / "generator", seed=7)
-    manifest = {"format": 1, "base_model": "x", "context": "none", "generator": "generator"}
-    (folder / "popi.json").write_text(json.dumps(manifest))
-    asked = config(methods=(f"mine={folder}",), limit=2)
-    run = evaluate(asked, tmp_path / "run")
-    evaluate(asked, run, resume=True)
-    save_tiny_model(folder / "generator", seed=8)
-    with pytest.raises(ConfigurationError, match="the weights of mine was"):
-        evaluate(asked, run, resume=True)
-    (folder / "generator" / "adapter_config.json").write_text("{}")
-    (folder / "popi.json").write_text(json.dumps(manifest | {"base_model": other_model}))
-    with pytest.raises(ConfigurationError, match=r"trained from .*second, which is not the model"):
-        evaluate(asked, tmp_path / "new")
-
-
-def test_what_cannot_be_had_is_found_out_before_the_work(tmp_path: Path, config) -> None:
-    gone = str(tmp_path / "gone")
-    with pytest.raises(ConfigurationError, match="gone"):
-        evaluate(config(readers=(gone,), limit=2), tmp_path / "run")
-    with pytest.raises(ConfigurationError, match="unknown"):
-        evaluate(config(judge="nobody:x", limit=2), tmp_path / "run")
-    with pytest.raises(ConfigurationError, match="--method heuristic"):
-        evaluate(config(over_personalisation=True, methods=("raw",), limit=2), tmp_path / "run")
-    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
-
-
-def test_a_reader_of_which_nothing_was_computed_can_be_left_out_again(tmp_path: Path, config, other_model) -> None:
-    folder = evaluate(config(methods=("gold",), limit=2), tmp_path / "run")
-    path = folder / MANIFEST
-    said = json.loads(path.read_text())
-    path.write_text(
-        json.dumps(said | {"config": said["config"] | {"readers": [other_model], "methods": ["gold", "raw"]}})
-    )
-    evaluate(config(methods=("gold",), limit=2), folder, resume=True)
-    assert read_results(folder).row("gold").accuracy.items == 8
-
-
-def test_versions_of_a_resumed_run_are_all_named(tmp_path: Path, config) -> None:
-    folder = evaluate(config(methods=("gold",), limit=2), tmp_path / "run")
-    path = folder / MANIFEST
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"commit": "the first"}))
-    evaluate(config(methods=("gold", "raw"), limit=2), folder, resume=True)
-    manifest = json.loads(path.read_text())
-    assert manifest["commit"] == "the first"
-    assert len(manifest["resumed"]) == 1
-    write_report(folder)
-    assert "A part was computed later, with commit" in (folder / "report.md").read_text()
-
-
-def test_two_processes_do_not_write_one_run(tmp_path: Path, config) -> None:
-    (tmp_path / "run").mkdir()
-    with (
-        file_lock(tmp_path / "run" / ".lock", lambda: None),
-        pytest.raises(ConfigurationError, match="Another process is writing"),
-    ):
-        evaluate(config(limit=2), tmp_path / "run")
-    evaluate(config(methods=("gold",), limit=2), tmp_path / "run")
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"limit": 0}, "limit: "),
-        ({"seed": -1}, "seed: "),
-        ({"budget": 0}, "budget: "),
-        ({"colour": 1}, "colour: "),
-        ({"data": 5}, "data: "),
-    ],
-)
-def test_a_wrong_value_is_named(config, changes: dict, message: str) -> None:
-    with pytest.raises(ConfigurationError, match=message):
-        config(**changes)
-
-
-def user(number: int, *, signal: str = "calm", chosen: str = "tiny calm river", **fields: Any) -> UserRecord:
-    return UserRecord(
-        user_id=f"user {number}",
-        signals=(PreferencePair(prompt="describe the river", chosen=f"{signal} {number}", rejected="huge"),),
-        pairs=(HeldOutPair(prompt="describe the river", chosen=chosen, rejected="huge icy river"),),
-        **fields,
-    )
-
-
 def test_one_user_alone_has_no_control(tmp_path: Path, config) -> None:
     write_users(tmp_path / "users.jsonl", [user(0)])
     folder = evaluate(config(data=str(tmp_path / "users.jsonl"), methods=("heuristic", "gold")), tmp_path / "run")
@@ -356,65 +172,8 @@ def test_one_user_alone_has_no_control(tmp_path: Path, config) -> None:
     assert "Only 1 user" in (folder / "report.md").read_text()
 
 
-def test_a_response_that_does_not_fit_is_an_error_and_nothing_half_done_stays(tmp_path: Path, config) -> None:
-    users = [user(number) for number in range(CHUNK)]
-    users.append(user(99, chosen="calm " * 50_000))
-    write_users(tmp_path / "users.jsonl", users)
-    asked = config(data=str(tmp_path / "users.jsonl"), methods=("heuristic",), limit=None)
-    with pytest.raises(ScoringError, match=r"user 'user 99', pair 0: .*does not fit"):
-        evaluate(asked, tmp_path / "run")
-    assert {row["user_id"] for row in items(tmp_path / "run")} == {f"user {number}" for number in range(CHUNK)}
-
-
-def test_data_that_changes_while_it_is_measured_is_no_result(tmp_path: Path, config) -> None:
-    path = tmp_path / "users.jsonl"
-    write_users(path, [user(number) for number in range(3)])
-    asked = config(data=str(path), methods=("heuristic",), limit=None)
-
-    def meddle(step: str, done: int, total: int) -> None:
-        if step.endswith("scoring") and done == total:
-            write_users(path, [user(number, signal="other") for number in range(3)])
-
-    with pytest.raises(DataError, match="changed while it was measured"):
-        evaluate(asked, tmp_path / "run", progress=meddle)
-
-
-def test_an_empty_prompt_is_named(tmp_path: Path, config) -> None:
-    pair = HeldOutPair(prompt="", chosen="tiny", rejected="huge")
-    write_users(tmp_path / "users.jsonl", [user(0).model_copy(update={"pairs": (pair,)})])
-    with pytest.raises(DataError, match=r"user 0.*pair 0.*prompt is empty"):
-        evaluate(config(data=str(tmp_path / "users.jsonl"), limit=None), tmp_path / "run")
-
-
-def test_data_that_measures_nothing_is_refused(tmp_path: Path, config) -> None:
-    (tmp_path / "empty.jsonl").write_text("")
-    with pytest.raises(DataError):
-        evaluate(config(data=str(tmp_path / "empty.jsonl")), tmp_path / "run")
-    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(b"{}\n" * 1_000)[:-9])
-    with pytest.raises(DataError):
-        evaluate(config(data=str(tmp_path / "cut.jsonl.gz")), tmp_path / "run")
-    with pytest.raises(DataError, match="nowhere"):
-        evaluate(config(data=str(tmp_path / "nowhere")), tmp_path / "run")
-
-
-def test_users_that_cannot_be_measured_are_left_out_only_where_that_is_asked_for(tmp_path: Path, config) -> None:
-    path = tmp_path / "users.jsonl"
-    write_users(path, [user(number, split="dev") for number in range(3)])
-    with path.open("a") as file:
-        file.write(
-            json.dumps({"user_id": "no pairs", "signals": ["Keep it short."], "pairs": [], "split": "dev"}) + "\n"
-        )
-    asked = config(data=str(path), methods=("heuristic",), limit=None)
-    with pytest.raises(DataError, match="line 4"):
-        evaluate(asked, tmp_path / "strict")
-    folder = evaluate(asked.model_copy(update={"skip_faults": True}), tmp_path / "run")
-    assert json.loads((folder / MANIFEST).read_text())["data"]["left_out"] == {"faults": 1}
-    write_report(folder)
-    assert "Left out of the data: 1 faults" in (folder / "report.md").read_text()
-
-
 def test_memory_does_not_grow_with_what_users_left_behind(tmp_path: Path, config) -> None:
-    """Thirty-two times the data of the same users: what is held at a time is one chunk, and that is the same."""
+    """Eight times the data of such users: what is held at a time is one chunk, and that is the same."""
 
     def peak(chunks: int) -> int:
         path = tmp_path / f"{chunks}.jsonl"

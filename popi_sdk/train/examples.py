@@ -1,0 +1,145 @@
+"""From users to token ids: the inferrer's prompt, and the pairs that judge a summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import TrainingError
+from ..evals.writers import ModelCounter
+from ..inferrers.base import build_summary
+from ..inferrers.prompted import parse_summary, words_for
+from ..messages import Message
+from ..prompts import Selection, render_infer, render_plain, render_with_signals, render_with_summary, select
+from ..scoring import Query
+from ..summary import SummaryStatement
+
+if TYPE_CHECKING:
+    from ..data.record import UserRecord
+    from ..models.causal_lm import CausalLM
+
+__all__ = ["Encoder", "Example", "Pair"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A held-out pair of a user.
+
+    Attributes:
+        prompt: The prompt x.
+        plain: Token ids of the plain prompt, up to where the answer begins.
+        chosen: Token ids of y+, end token included.
+        rejected: Token ids of y-, end token included.
+    """
+
+    prompt: str
+    plain: tuple[int, ...]
+    chosen: tuple[int, ...]
+    rejected: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A user as training sees it.
+
+    Attributes:
+        user_id: Who.
+        request: What the inferrer is asked.
+        request_ids: The same as token ids, up to where the summary begins.
+        selection: The signals as they stand in the request: what a summary must not quote.
+        pairs: Held-out pairs; none of them is among the signals.
+        gold: A description of the user, where the data has one.
+        groups: For the choice of a donor, as `UserRecord.groups`.
+    """
+
+    user_id: str
+    request: tuple[Message, ...]
+    request_ids: tuple[int, ...]
+    selection: Selection
+    pairs: tuple[Pair, ...]
+    gold: str | None
+    groups: tuple[str, ...]
+
+
+class Encoder:
+    """Turns users, summaries and pairs into token ids.
+
+    Args:
+        model: Whose tokenizer and chat template.
+        budget: Most tokens of a summary.
+        input_budget: Most tokens of signals that the inferrer reads.
+
+    Attributes:
+        left_out: Pairs and users that do not fit the model, counted by what was too long.
+    """
+
+    def __init__(self, model: CausalLM, *, budget: int, input_budget: int) -> None:
+        self.model = model
+        self.counter = ModelCounter(model)
+        self.budget = budget
+        self.input_budget = input_budget
+        self.left_out: dict[str, int] = {}
+
+    def examples(self, records: Iterable[UserRecord]) -> list[Example]:
+        """Encode all users that fit.
+
+        Raises:
+            TrainingError: If none is left.
+        """
+        found = [example for record in records if (example := self._example(record)) is not None]
+        if not found:
+            reasons = ", ".join(f"{count} {what}" for what, count in self.left_out.items()) or "there are no users"
+            raise TrainingError(f"There is nothing to train with: {reasons}.")
+        return found
+
+    def reading(self, context: str | Selection, pair: Pair) -> Query:
+        """What the generator is scored on: the pair behind the prompt with its context, or behind the plain one."""
+        prefix = pair.plain
+        if isinstance(context, Selection):
+            prefix = tuple(self.model.encode_prompt(render_with_signals(pair.prompt, context)))
+        elif context:
+            prefix = tuple(self.model.encode_prompt(render_with_summary(pair.prompt, context)))
+        return Query(prefix, (pair.chosen, pair.rejected))
+
+    def summary(self, ids: Sequence[int]) -> str:
+        """The text that a reader gets of sampled tokens, as `PromptedInferrer` makes it; empty if it says nothing."""
+        ended = bool(ids) and ids[-1] in self.model.stop_ids
+        text = self.model.tokenizer.decode(list(ids[:-1] if ended else ids), skip_special_tokens=True)
+        sentences = [SummaryStatement(text=sentence) for sentence in parse_summary(text, cut_off=not ended)]
+        if not sentences:
+            return ""
+        return build_summary(sentences, budget=self.budget, counter=self.counter, inferrer="training", signals=()).text
+
+    def _example(self, record: UserRecord) -> Example | None:
+        selection = select(record.signals, self.input_budget, self.counter)
+        if not selection.used:
+            self._leave_out("users whose signals do not fit input_budget")
+            return None
+        request = render_infer(selection, words=words_for(self.budget))
+        ids = tuple(self.model.encode_prompt(request))
+        if len(ids) + self.budget > self.model.max_length:
+            self._leave_out("users whose signals do not fit the model")
+            return None
+        pairs = tuple(pair for held in record.pairs if (pair := self._pair(held.prompt, held.chosen, held.rejected)))
+        if not pairs:
+            self._leave_out("users without a pair that fits the model")
+            return None
+        return Example(record.user_id, tuple(request), ids, selection, pairs, record.gold, record.groups)
+
+    def _pair(self, prompt: str, chosen: str, rejected: str) -> Pair | None:
+        plain = tuple(self.model.encode_prompt(render_plain(prompt)))
+        ids = [tuple(self.model.encode_response(text)) for text in (chosen, rejected)]
+        # The summary's template and quoting marks take some tokens of their own.
+        if len(plain) + 2 * self.budget + 64 + max(map(len, ids)) > self.model.max_length:
+            self._leave_out("pairs that do not fit the model")
+            return None
+        return Pair(prompt, plain, *ids)
+
+    def _leave_out(self, what: str) -> None:
+        self.left_out[what] = self.left_out.get(what, 0) + 1
+
+
+def rotated(pairs: Sequence[Pair], start: int, count: int) -> tuple[Pair, ...]:
+    """`count` pairs from `start` on, around the end; all of them if there are fewer."""
+    return tuple(pairs[(start + at) % len(pairs)] for at in range(min(count, len(pairs))))

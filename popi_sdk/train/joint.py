@@ -1,0 +1,112 @@
+"""One joint step: summaries are sampled, judged, learnt from by theta, and given their reward."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from .config import TrainConfig
+from .examples import Example, rotated
+from .learner import GeneratorLearner, Judged
+from .networks import Networks
+from .objective import overlap
+from .rollout import Sample, sample_summaries
+
+__all__ = ["Step"]
+
+
+class Step:
+    """What TRL calls in each step: `rollout` for summaries, `reward` for what they are worth.
+
+    Args:
+        networks: Who computes.
+        learner: Judges, and if it learns, trains the generator with the same pass.
+        examples: The users, by the number that stands in the trainer's rows.
+        config: Weights and numbers.
+        learn: Whether theta learns; else the generator stays as it is.
+
+    Attributes:
+        trainer: Set once it is there: it knows the step.
+        metrics: What was measured in the last step.
+    """
+
+    def __init__(
+        self,
+        networks: Networks,
+        learner: GeneratorLearner,
+        examples: Sequence[Example],
+        config: TrainConfig,
+        *,
+        learn: bool,
+    ) -> None:
+        self.networks = networks
+        self.learner = learner
+        self.examples = examples
+        self.config = config
+        self.trainer: Any = None
+        self.metrics: dict[str, float] = {}
+        self._learn = learn
+        self._by_request = {one.request_ids: one for one in examples}
+        self._samples: list[Sample] = []
+
+    def rollout(self, prompts: Sequence[Any], trainer: Any) -> dict[str, list[list[int]] | None]:
+        """TRL's `rollout_func`: prompts come repeated, once for each summary of the group."""
+        group = self.config.group_size
+        encode = self.networks.lm.encode_prompt
+        examples = [self._by_request[tuple(encode(messages))] for messages in prompts[::group]]
+        found = sample_summaries(
+            self.networks,
+            self.learner.encoder,
+            examples,
+            count=group,
+            temperature=self.config.temperature,
+            seed=f"{self.config.seed}/{trainer.state.global_step}",
+        )
+        self._samples = [sample for row in found for sample in row]
+        return {
+            "prompt_ids": [list(example.request_ids) for example in examples for _ in range(group)],
+            "completion_ids": [list(sample.ids) for sample in self._samples],
+            "logprobs": None,
+        }
+
+    def reward(
+        self, *, prompts: Sequence[Any], completions: Sequence[Any], example: Sequence[int], **_: Any
+    ) -> list[float]:
+        """TRL's reward function: R of each summary, after theta has learnt from the same pass."""
+        step = self.trainer.state.global_step
+        group = self.config.group_size
+        learners = self.config.summaries_for_generator or group
+        judged = [
+            Judged(
+                sample.text,
+                rotated(
+                    self.examples[number].pairs, step * self.config.pairs_per_summary, self.config.pairs_per_summary
+                ),
+                learn=at % group < learners,
+            )
+            for at, (sample, number) in enumerate(zip(self._samples, example, strict=True))
+        ]
+        frozen = self.learner.margins(judged, frozen=True) if self.config.reward_frozen else None
+        current = self.learner.learn(judged) if self._learn else self.learner.margins(judged)
+        objective = self.learner.objective
+        rewards = [
+            objective.reward(
+                current[at],
+                frozen[at] if frozen else None,
+                filled=len(sample.ids) / self.config.budget,
+                quoted=overlap(sample.text, self.examples[number].selection.text),
+            )
+            for at, (sample, number) in enumerate(zip(self._samples, example, strict=True))
+        ]
+        deltas = [delta for row in current for delta in row]
+        self.metrics = {
+            "accuracy/sampled": statistics.fmean((delta > 0) + 0.5 * (delta == 0) for delta in deltas),
+            "summaries/empty": statistics.fmean(not sample.text for sample in self._samples),
+            "summaries/distinct": len({sample.text for sample in self._samples}) / len(self._samples),
+            "summaries/quoted": statistics.fmean(
+                overlap(sample.text, self.examples[number].selection.text)
+                for sample, number in zip(self._samples, example, strict=True)
+            ),
+        }
+        return rewards

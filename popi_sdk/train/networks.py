@@ -1,0 +1,147 @@
+"""Inferrer, generator and frozen base: two adapters on one model, or whole models of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ..errors import needs_extra
+from ..models.adapters import switch_adapter
+from .config import LoraSettings, TrainConfig
+
+if TYPE_CHECKING:
+    from ..models.causal_lm import CausalLM
+
+__all__ = ["AdapterNetworks", "Networks", "WholeNetworks", "build_networks"]
+
+INFERRER, GENERATOR = "default", "generator"
+"""Names of the adapters in the model; the first one is what peft and TRL call the adapter that they train."""
+
+
+class Networks:
+    """Who computes. A network takes part within its block, and outside of all blocks the inferrer does.
+
+    Attributes:
+        lm: The base model with its tokenizer; its model carries the inferrer.
+        inferrer: The module that the reinforcement learning trains.
+    """
+
+    lm: CausalLM
+    inferrer: Any
+
+    def generator_parameters(self) -> list[Any]:
+        """What the generator's optimizer changes."""
+        raise NotImplementedError
+
+    def generating(self) -> Any:
+        """A block in which the generator computes and its parameters take gradients; gives its module."""
+        raise NotImplementedError
+
+    def frozen(self) -> Any:
+        """A block in which the untouched base model computes; gives its module."""
+        raise NotImplementedError
+
+    @contextmanager
+    def inferring(self) -> Iterator[Any]:
+        """A block in which the inferrer computes without being trained; gives its module."""
+        training = self.inferrer.training
+        self.inferrer.eval()
+        try:
+            yield self.inferrer
+        finally:
+            self.inferrer.train(training)
+
+
+class AdapterNetworks(Networks):
+    """Two LoRA adapters on one base; with both off it is the reference and the frozen reader.
+
+    Args:
+        lm: The base; its weights stay what they are.
+        settings: Of both adapters.
+        seed: Of their first weights: A is drawn, B is 0, so both models are the base at step 0.
+    """
+
+    def __init__(self, lm: CausalLM, settings: LoraSettings, seed: int) -> None:
+        with needs_extra("train"):
+            import torch
+            from peft import LoraConfig, get_peft_model
+        targets = settings.targets if isinstance(settings.targets, str) else list(settings.targets)
+        config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=targets, task_type="CAUSAL_LM")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.inferrer = get_peft_model(lm.model, config, adapter_name=INFERRER)
+            self.inferrer.add_adapter(GENERATOR, config)
+        self.lm = lm
+        self._parts = {
+            name: [parameter for key, parameter in self.inferrer.named_parameters() if f".{name}." in key]
+            for name in (INFERRER, GENERATOR)
+        }
+        self._rest()
+
+    def generator_parameters(self) -> list[Any]:
+        return self._parts[GENERATOR]
+
+    @contextmanager
+    def generating(self) -> Iterator[Any]:
+        switch_adapter(self.inferrer, GENERATOR)
+        self._train(GENERATOR)
+        try:
+            yield self.inferrer
+        finally:
+            self._rest()
+
+    @contextmanager
+    def frozen(self) -> Iterator[Any]:
+        switch_adapter(self.inferrer, None)
+        try:
+            yield self.inferrer
+        finally:
+            self._rest()
+
+    def _rest(self) -> None:
+        """The inferrer takes part, and it alone is seen by whoever collects what is to be trained."""
+        switch_adapter(self.inferrer, INFERRER)
+        self._train(INFERRER)
+
+    def _train(self, name: str) -> None:
+        for part, parameters in self._parts.items():
+            for parameter in parameters:
+                parameter.requires_grad = part == name
+
+
+class WholeNetworks(Networks):
+    """Two whole models that start as the same, and a frozen third where it is needed.
+
+    Args:
+        lm: The model that becomes the inferrer.
+        keep_base: Whether the untouched base is needed as a reader.
+    """
+
+    def __init__(self, lm: CausalLM, *, keep_base: bool) -> None:
+        from copy import deepcopy
+
+        self.lm = lm
+        self.inferrer = lm.model
+        self._generator = deepcopy(lm.model)
+        self._base = deepcopy(lm.model).requires_grad_(False) if keep_base else None
+
+    def generator_parameters(self) -> list[Any]:
+        return list(self._generator.parameters())
+
+    @contextmanager
+    def generating(self) -> Iterator[Any]:
+        yield self._generator
+
+    @contextmanager
+    def frozen(self) -> Iterator[Any]:
+        if self._base is None:
+            raise RuntimeError("the base was not kept")
+        yield self._base
+
+
+def build_networks(lm: CausalLM, config: TrainConfig) -> Networks:
+    """Networks as configured, over a model that is loaded."""
+    if config.adapters is not None:
+        return AdapterNetworks(lm, config.adapters, config.seed)
+    return WholeNetworks(lm, keep_base=True)

@@ -1,0 +1,47 @@
+"""The inferrer's side of a step: TRL's GRPO, with the group's prompt computed once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from trl import GRPOTrainer
+
+from ..scoring import Query, score_tokens
+
+__all__ = ["PackedGRPOTrainer"]
+
+
+class PackedGRPOTrainer(GRPOTrainer):  # type: ignore[misc] # trl is Any to mypy
+    """GRPO whose log-probabilities come from packed rows: the summaries of a user share the computation of its signals.
+
+    One method of TRL is replaced; `tests/train/test_trl.py` pins what is relied on.
+    """
+
+    def _get_per_token_logps_and_entropies(  # noqa: PLR0917 - the signature is TRL's
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        **_: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """Log-probabilities and entropies of the summaries' tokens, (rows, tokens), 0 where there is padding."""
+        groups: dict[tuple[int, ...], list[int]] = {}
+        tails: list[tuple[int, ...]] = []
+        for row, (ids, mask) in enumerate(zip(input_ids.tolist(), attention_mask.tolist(), strict=True)):
+            known = [token for token, seen in zip(ids[:-logits_to_keep], mask[:-logits_to_keep], strict=True) if seen]
+            tails.append(
+                tuple(token for token, seen in zip(ids[-logits_to_keep:], mask[-logits_to_keep:], strict=True) if seen)
+            )
+            groups.setdefault(tuple(known), []).append(row)
+        queries = [Query(prompt, tuple(tails[row] for row in rows)) for prompt, rows in groups.items()]
+        scores = score_tokens(self.accelerator.unwrap_model(model), queries, temperature=self.temperature)
+        padded: list[torch.Tensor] = [torch.empty(0)] * len(tails)
+        for rows, figures in zip(groups.values(), scores, strict=True):
+            for row, tokens in zip(rows, figures, strict=True):
+                padded[row] = torch.nn.functional.pad(tokens, (0, 0, 0, logits_to_keep - len(tokens)))
+        both = torch.stack(padded)
+        return both[..., 0], both[..., 1] if compute_entropy else None, None

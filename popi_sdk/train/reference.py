@@ -1,0 +1,74 @@
+"""log pi_ref of every pair, given the prompt alone: computed once, and kept on disk by the content's digest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..scoring import Query, score_queries
+from ..summary import digest
+from .examples import Pair
+
+__all__ = ["References"]
+
+_CHUNK = 64  # pairs between two writes: what a killed run loses
+
+
+class References:
+    """The reference never sees a summary, so its figures are constants of the pair (arXiv 2510.17881).
+
+    Args:
+        identity: What decides the figures beside the pair: the base model's weights and type.
+        folder: Where to keep them; None for memory alone.
+    """
+
+    def __init__(self, identity: str, folder: Path | None = None) -> None:
+        self._known: dict[str, tuple[float, float]] = {}
+        self._path = None if folder is None else folder / f"references-{digest(identity)[:16]}.jsonl"
+        if self._path is not None and self._path.is_file():
+            for line in self._path.read_text(encoding="utf-8").splitlines():
+                try:
+                    key, chosen, rejected = json.loads(line)
+                except ValueError:
+                    continue  # cut off by a kill: computed again
+                self._known[key] = (chosen, rejected)
+
+    def __getitem__(self, pair: Pair) -> tuple[float, float]:
+        """Log pi_ref of chosen and rejected, nats; KeyError if it was not computed."""
+        return self._known[_key(pair)]
+
+    def compute(self, model: Any, pairs: Iterable[Pair], progress: Callable[[int, int], object] | None = None) -> int:
+        """Compute what is not known.
+
+        Args:
+            model: The base model, with nothing of the training in it.
+            pairs: All pairs.
+            progress: Called with how many are done, and how many there are to compute.
+
+        Returns:
+            How many were computed.
+        """
+        missing = list({key: pair for pair in pairs if (key := _key(pair)) not in self._known}.items())
+        for start in range(0, len(missing), _CHUNK):
+            if progress is not None:
+                progress(start, len(missing))
+            chunk = missing[start : start + _CHUNK]
+            queries = [Query(pair.plain, (pair.chosen, pair.rejected)) for _, pair in chunk]
+            self._keep([key for key, _ in chunk], score_queries(model, queries))
+        return len(missing)
+
+    def _keep(self, keys: Sequence[str], scores: Sequence[Sequence[float]]) -> None:
+        lines = []
+        for key, (chosen, rejected) in zip(keys, scores, strict=True):
+            self._known[key] = (chosen, rejected)
+            lines.append(json.dumps([key, chosen, rejected]) + "\n")
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write("".join(lines))
+
+
+def _key(pair: Pair) -> str:
+    return digest(*(",".join(map(str, ids)) for ids in (pair.plain, pair.chosen, pair.rejected)))[:32]
