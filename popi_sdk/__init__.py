@@ -21,6 +21,7 @@ from .errors import (
     RateLimitError,
     ScoringError,
     SignalError,
+    TrainingError,
     UsageError,
 )
 from .generators import (
@@ -88,6 +89,7 @@ __all__ = [
     "Statement",
     "SummaryStatement",
     "Survey",
+    "TrainingError",
     "Usage",
     "UsageError",
     "Writing",

@@ -13,6 +13,7 @@ from __future__ import annotations
 from ..errors import needs_extra
 
 with needs_extra("eval"):
+    from ..models.trained import TrainedModel, read_trained
     from .compare import Comparison, compare_runs
     from .config import EvalConfig, as_config
     from .methods import DEFAULT_METHODS, UNTRAINED, Method, methods_for
@@ -20,7 +21,6 @@ with needs_extra("eval"):
     from .report import to_json, write_report
     from .results import Results, RowResult, read_results
     from .run import Progress, evaluate
-    from .trained import TrainedModel, read_trained
 
 __all__ = [
     "DEFAULT_METHODS",

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, UsageError
+from ..models.trained import MANIFEST as TRAINED
+from ..models.trained import TrainedModel, is_adapter
 from .config import EvalConfig, machine_facts
 from .files import write_atomically
 from .journal import read_rows
 from .methods import Method
-from .trained import MANIFEST as TRAINED
-from .trained import TrainedModel, is_adapter
 
 if TYPE_CHECKING:
     from ..models.causal_lm import CausalLM

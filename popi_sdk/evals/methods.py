@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import ConfigurationError
-from .trained import TrainedModel, read_trained
+from ..models.trained import TrainedModel, read_trained
 
 __all__ = ["DEFAULT_METHODS", "NONE", "UNTRAINED", "Method", "methods_for"]
 

@@ -8,17 +8,17 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ScoringError
+from ..models.trained import is_adapter, load_part
 from ..prompts import Selection, render_plain, render_with_signals, render_with_summary, select
 from ..scoring import ResponseScore, Scorer, ScoringRequest, credit, margin
 from .methods import NONE, Method
-from .trained import is_adapter, load_part
 from .writers import ModelCounter
 
 if TYPE_CHECKING:
     from ..data.record import HeldOutPair, UserRecord
     from ..messages import Message
     from ..models.causal_lm import CausalLM
-    from .trained import TrainedModel
+    from ..models.trained import TrainedModel
 
 __all__ = ["Reader", "Reading"]
 

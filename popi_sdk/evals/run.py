@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import ConfigurationError, DataError
 from ..models._lock import file_lock
+from ..models.trained import load_part
 from .answering import answering_row, check_answers, measure_answers
 from .config import EvalConfig
 from .donors import assign_donors
@@ -18,7 +19,6 @@ from .journal import Journal
 from .manifest import ITEMS, MANIFEST, SUMMARIES, check_models, describe, write_manifest
 from .methods import NONE, Method, methods_for
 from .readers import Reader, Reading
-from .trained import load_part
 from .writers import NO_HURRY, SummaryWriter, writers_for
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, PopiError
+from ..generators import GenerationOptions
 from ..inferrers import HeuristicInferrer, PreferenceInferrer, PromptedInferrer
+from ..models.trained import load_part
 from ..summary import TokenCounter, fit_to_budget
 from .methods import Method
-from .trained import load_part
 
 if TYPE_CHECKING:
     from ..data.record import UserRecord
@@ -119,5 +120,6 @@ def _trained_writer(name: str, methods: Sequence[Method], model: CausalLM, raw_b
     path = trained.inferrer_path
     if path is None:
         raise ConfigurationError(f"{trained.directory} has no inferrer to write summaries.")
-    loaded = load_part(trained, path, model)
-    return SummaryWriter(name, _asking(loaded, raw_budget), trained.budget, ModelCounter(model))
+    inferrer = _asking(load_part(trained, path, model), raw_budget)
+    inferrer.options = GenerationOptions(max_tokens=trained.budget)  # as it was trained, and as `trained:DIR` asks it
+    return SummaryWriter(name, inferrer, trained.budget, ModelCounter(model))

@@ -25,9 +25,9 @@ def create_inferrer(inferrer: str | PreferenceInferrer | Generator, **options: A
     """Build an inferrer.
 
     Args:
-        inferrer: `local`, `heuristic`, the name of a plug-in, any backend string, or a generator (both become a
-            `PromptedInferrer`); an inferrer is returned as it is. Closing an inferrer that was built from a string
-            closes its generator; a generator that was passed in stays open.
+        inferrer: `local`, `heuristic`, `trained:DIR` (what training wrote), the name of a plug-in, any backend string,
+            or a generator (both become a `PromptedInferrer`); an inferrer is returned as it is. Closing one that was
+            built from a string closes its generator; a generator that was passed in stays open.
         options: For the generator behind a backend string, or for the plug-in, for example `timeout`.
 
     Raises:
@@ -44,6 +44,10 @@ def create_inferrer(inferrer: str | PreferenceInferrer | Generator, **options: A
     if spec.name in _MODEL_FREE and not (spec.model or spec.url):
         _refuse(options, f"The inferrer {spec.name!r}")
         return HeuristicInferrer()
+    if spec.name == "trained":
+        from .trained import TrainedInferrer
+
+        return TrainedInferrer.from_spec(spec, **options)
     if spec.name not in GENERATORS and (plugin := load_plugin(GROUP, spec.name, PreferenceInferrer)):
         return _from_plugin(plugin, spec, options)
     if spec.name not in [*generator_names(), "function"]:
@@ -71,7 +75,7 @@ def _from_plugin(plugin: Any, spec: BackendSpec, options: dict[str, Any]) -> Pre
 
 def inferrer_names() -> list[str]:
     """Names of inferrers that can be used now, plug-ins included; every backend name can be used beside them."""
-    return sorted({*_MODEL_FREE, *(point.name for point in entry_points(group=GROUP))})
+    return sorted({*_MODEL_FREE, "trained", *(point.name for point in entry_points(group=GROUP))})
 
 
 class _OwningInferrer(PromptedInferrer):

@@ -1,6 +1,7 @@
 """8. The facade: signals -> summary -> response."""
 
-from .facade import Personalizer, personalize
+from .facade import Personalizer
+from .once import personalize
 from .response import AsyncPersonalizedStream, PersonalizedResponse, PersonalizedStream
 
 __all__ = [

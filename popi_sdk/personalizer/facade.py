@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
 from typing import Any, Self
 
 from ..errors import ConfigurationError
@@ -17,7 +18,7 @@ from .batch import Job, Result, as_jobs, run, run_async, workers
 from .cache import SummaryCache, aread_evidence, read_evidence
 from .response import AsyncPersonalizedStream, PersonalizedResponse, PersonalizedStream
 
-__all__ = ["Personalizer", "personalize"]
+__all__ = ["Options", "Personalizer"]
 
 Options = GenerationOptions | dict[str, Any] | None
 Arguments = dict[str, Any]
@@ -68,6 +69,26 @@ class Personalizer:
             built for built, given in ((self.inferrer, inferrer), (self.generator, generator)) if isinstance(given, str)
         ]
         self._cache = SummaryCache(cache_size)
+
+    @classmethod
+    def from_pretrained(cls, directory: str | Path, **options: Any) -> Self:
+        """Both halves that training wrote: the inferrer, and the generator that learnt to read its summaries.
+
+        Args:
+            directory: What `PopiTrainer.save_pretrained` wrote.
+            options: As for the constructor; `budget` is the one it was trained for unless said otherwise.
+
+        Raises:
+            ConfigurationError: If the directory is not there or has no inferrer.
+            MissingExtraError: At first use, if the extra `hf` is not installed.
+        """
+        from ..inferrers.trained import TrainedInferrer, part_generator
+
+        inferrer = TrainedInferrer(directory)
+        trained = inferrer.trained
+        built = cls(inferrer, part_generator(trained, trained.generator_path), **{"budget": trained.budget} | options)
+        built._owned = [built.inferrer, built.generator]
+        return built
 
     def infer(
         self,
@@ -355,41 +376,3 @@ class Personalizer:
         import asyncio
 
         return await asyncio.to_thread(self._response, summary, plain, messages, generation, started)
-
-
-def personalize(
-    signals: Any,
-    prompt: Prompt,
-    *,
-    inferrer: str | PreferenceInferrer | Generator = "local",
-    generator: str | Generator = "local",
-    budget: int = DEFAULT_BUDGET,
-    options: Options = None,
-    timeout: float | None = None,
-    max_retries: int | None = None,
-) -> PersonalizedResponse:
-    """Answer one prompt the way this user likes it: `Personalizer` for a single call.
-
-    An embedded engine that this starts keeps running until the process ends, so that the next call is fast. For many
-    prompts of one user build a `Personalizer`: it keeps the summary too.
-
-    Args:
-        signals: The user's signals (see `as_signals`), or a ready summary.
-        prompt: A string, or messages.
-        inferrer: See `Personalizer`.
-        generator: See `Personalizer`.
-        budget: Most tokens of the summary.
-        options: How to generate.
-        timeout: Seconds for one try of a request.
-        max_retries: Further tries after the first.
-
-    Raises:
-        UsageError: If the signals, the prompt, a backend or the options cannot be used.
-        BackendError: If a backend failed.
-    """
-    with Personalizer(
-        inferrer, generator, budget=budget, options=options, timeout=timeout, max_retries=max_retries
-    ) as popi:
-        response = popi.personalize(signals, prompt)
-        popi._keep_warm(inferred=not isinstance(signals, PreferenceSummary))
-        return response

@@ -1,1 +1,17 @@
+"""12. Training: inferrer and generator under one preference objective. Needs `pip install 'popi-sdk[train]'`.
 
+```python
+from popi_sdk.data import open_data
+from popi_sdk.train import PopiTrainer, TrainConfig
+
+users = open_data("users.jsonl", split="train")
+PopiTrainer(TrainConfig(steps=100), train=users).train().save_pretrained("my-popi")
+```
+"""
+
+from ..models import _torch  # noqa: F401 - first: torch's threads are then set up to share busy cores
+from .config import LoraSettings, TrainConfig, as_train_config
+from .dev import DevScores
+from .trainer import PopiTrainer
+
+__all__ = ["DevScores", "LoraSettings", "PopiTrainer", "TrainConfig", "as_train_config"]

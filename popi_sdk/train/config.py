@@ -40,7 +40,8 @@ class TrainConfig(BaseModel):
             default model.
         schedule: `joint`: every step updates inferrer and generator, and the forward pass that gives a summary's reward
             gives the generator's gradient. `sequential`: the inferrer against the frozen base, then the generator on
-            stored summaries; `rounds` repeats it.
+            stored summaries; `rounds` repeats it. `population` and `raw-trained` are the rivals: the generator alone,
+            on the same pairs behind bare prompts, or behind the clipped signals themselves.
         steps: Optimizer steps; of `sequential`: of each model in each round.
         rounds: Of `sequential`.
         adapters: Two LoRA adapters on one base; None for two whole networks, fully fine-tuned.
@@ -65,6 +66,8 @@ class TrainConfig(BaseModel):
         overlap_penalty: Subtracted, times the share of the summary's 4-grams that stand in the signals: a summary
             describes, it does not quote.
         entropy_bonus: Weight of the entropy of the summary's tokens in the inferrer's loss: against early collapse.
+        entropy_floor: The bonus counts only while the mean entropy of a token, nats, is below this; None: always. One
+            that always counts is what the optimizer follows first, while rewards are still noise.
         kl: Weight of the divergence from the initial inferrer.
         inferrer_lr: Peak learning rate of the inferrer.
         generator_lr: Peak learning rate of the generator.
@@ -78,7 +81,7 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     base_model: str | None = None
-    schedule: Literal["joint", "sequential"] = "joint"
+    schedule: Literal["joint", "sequential", "population", "raw-trained"] = "joint"
     steps: _Positive = 200
     rounds: _Positive = 1
     adapters: LoraSettings | None = LoraSettings()
@@ -103,6 +106,7 @@ class TrainConfig(BaseModel):
     length_penalty: Annotated[float, Field(ge=0)] = 0.0
     overlap_penalty: Annotated[float, Field(ge=0)] = 0.0
     entropy_bonus: Annotated[float, Field(ge=0)] = 0.05
+    entropy_floor: _Rate | None = 0.5
     kl: Annotated[float, Field(ge=0)] = 0.002
 
     inferrer_lr: _Rate = 1e-4
@@ -120,8 +124,8 @@ class TrainConfig(BaseModel):
             raise ValueError(
                 f"summaries_for_generator={self.summaries_for_generator} is more than group_size={self.group_size}"
             )
-        if self.schedule == "joint" and self.rounds != 1:
-            raise ValueError("rounds belongs to schedule='sequential'; a joint run has steps alone")
+        if self.schedule != "sequential" and self.rounds != 1:
+            raise ValueError("rounds belongs to schedule='sequential'; others have steps alone")
         return self
 
     @classmethod

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..data.record import UserRecord
     from ..models.causal_lm import CausalLM
 
-__all__ = ["Encoder", "Example", "Pair"]
+__all__ = ["Encoder", "Example", "Pair", "rotated"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ class Step:
         self.trainer: Any = None
         self.metrics: dict[str, float] = {}
         self._learn = learn
+        self._is_base = not learn and learner.untouched
         self._by_request = {one.request_ids: one for one in examples}
         self._samples: list[Sample] = []
 
@@ -87,7 +88,8 @@ class Step:
             )
             for at, (sample, number) in enumerate(zip(self._samples, example, strict=True))
         ]
-        frozen = self.learner.margins(judged, frozen=True) if self.config.reward_frozen else None
+        mixed = self.config.reward_frozen and not self._is_base
+        frozen = self.learner.margins(judged, frozen=True) if mixed else None
         current = self.learner.learn(judged) if self._learn else self.learner.margins(judged)
         objective = self.learner.objective
         rewards = [

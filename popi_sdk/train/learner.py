@@ -72,6 +72,7 @@ class GeneratorLearner:
         self.optimizer = torch.optim.AdamW(self.parameters, lr=config.generator_lr, weight_decay=0.0)
         self.schedule = get_cosine_schedule_with_warmup(self.optimizer, math.ceil(config.warmup * steps), steps)
         self.metrics: dict[str, float] = {}
+        self.untouched = networks.untouched
         self._reduce = reduce
         self._budget = budget_for(networks.lm.device, token_budget)
 
@@ -150,6 +151,7 @@ class GeneratorLearner:
             "generator/learning_rate": self.schedule.get_last_lr()[0],
         }
         self.optimizer.step()
+        self.networks.untouched = self.untouched = False
         self.schedule.step()
         self.optimizer.zero_grad(set_to_none=True)
 

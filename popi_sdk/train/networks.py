@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import needs_extra
+from ..errors import ConfigurationError, needs_extra
+from ..models._quiet import quiet
 from ..models.adapters import switch_adapter
 from .config import LoraSettings, TrainConfig
 
@@ -25,13 +27,27 @@ class Networks:
     Attributes:
         lm: The base model with its tokenizer; its model carries the inferrer.
         inferrer: The module that the reinforcement learning trains.
+        untouched: Whether the generator is still the base model.
     """
 
     lm: CausalLM
     inferrer: Any
+    untouched = True
 
     def generator_parameters(self) -> list[Any]:
         """What the generator's optimizer changes."""
+        raise NotImplementedError
+
+    def anchor(self) -> Any:
+        """What the inferrer's divergence is measured from; None for the model with its adapters off."""
+        raise NotImplementedError
+
+    def save_inferrer(self, folder: Path) -> None:
+        """Write the inferrer: an adapter, or a whole model with its tokenizer."""
+        raise NotImplementedError
+
+    def save_generator(self, folder: Path) -> None:
+        """Write the generator in the same form."""
         raise NotImplementedError
 
     def generating(self) -> Any:
@@ -60,15 +76,20 @@ class AdapterNetworks(Networks):
         lm: The base; its weights stay what they are.
         settings: Of both adapters.
         seed: Of their first weights: A is drawn, B is 0, so both models are the base at step 0.
+
+    Raises:
+        ConfigurationError: If the model carries adapters already.
     """
 
     def __init__(self, lm: CausalLM, settings: LoraSettings, seed: int) -> None:
         with needs_extra("train"):
             import torch
             from peft import LoraConfig, get_peft_model
+        if getattr(lm.model, "peft_config", None):
+            raise ConfigurationError(f"{lm.name} carries adapters already. Load the base model anew to train on it.")
         targets = settings.targets if isinstance(settings.targets, str) else list(settings.targets)
         config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=targets, task_type="CAUSAL_LM")
-        with torch.random.fork_rng(devices=[]):
+        with quiet(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.inferrer = get_peft_model(lm.model, config, adapter_name=INFERRER)
             self.inferrer.add_adapter(GENERATOR, config)
@@ -81,6 +102,23 @@ class AdapterNetworks(Networks):
 
     def generator_parameters(self) -> list[Any]:
         return self._parts[GENERATOR]
+
+    def anchor(self) -> None:
+        return None
+
+    def save_inferrer(self, folder: Path) -> None:
+        self._save(INFERRER, folder)
+
+    def save_generator(self, folder: Path) -> None:
+        self._save(GENERATOR, folder)
+
+    def _save(self, name: str, folder: Path) -> None:
+        from peft import get_peft_model_state_dict
+        from safetensors.torch import save_file
+
+        weights = get_peft_model_state_dict(self.inferrer, adapter_name=name)
+        save_file({key: value.contiguous() for key, value in weights.items()}, folder / "adapter_model.safetensors")
+        self.inferrer.peft_config[name].save_pretrained(str(folder))
 
     @contextmanager
     def generating(self) -> Iterator[Any]:
@@ -111,23 +149,36 @@ class AdapterNetworks(Networks):
 
 
 class WholeNetworks(Networks):
-    """Two whole models that start as the same, and a frozen third where it is needed.
+    """Two whole models that start as the same, and the untouched third.
 
     Args:
         lm: The model that becomes the inferrer.
-        keep_base: Whether the untouched base is needed as a reader.
     """
 
-    def __init__(self, lm: CausalLM, *, keep_base: bool) -> None:
+    def __init__(self, lm: CausalLM) -> None:
         from copy import deepcopy
 
         self.lm = lm
         self.inferrer = lm.model
         self._generator = deepcopy(lm.model)
-        self._base = deepcopy(lm.model).requires_grad_(False) if keep_base else None
+        self._base = deepcopy(lm.model).requires_grad_(False)
 
     def generator_parameters(self) -> list[Any]:
         return list(self._generator.parameters())
+
+    def anchor(self) -> Any:
+        return self._base
+
+    def save_inferrer(self, folder: Path) -> None:
+        self._save(self.inferrer, folder)
+
+    def save_generator(self, folder: Path) -> None:
+        self._save(self._generator, folder)
+
+    def _save(self, model: Any, folder: Path) -> None:
+        with quiet():
+            model.save_pretrained(folder)
+            self.lm.tokenizer.save_pretrained(folder)
 
     @contextmanager
     def generating(self) -> Iterator[Any]:
@@ -135,8 +186,6 @@ class WholeNetworks(Networks):
 
     @contextmanager
     def frozen(self) -> Iterator[Any]:
-        if self._base is None:
-            raise RuntimeError("the base was not kept")
         yield self._base
 
 
@@ -144,4 +193,4 @@ def build_networks(lm: CausalLM, config: TrainConfig) -> Networks:
     """Networks as configured, over a model that is loaded."""
     if config.adapters is not None:
         return AdapterNetworks(lm, config.adapters, config.seed)
-    return WholeNetworks(lm, keep_base=True)
+    return WholeNetworks(lm)

@@ -57,7 +57,8 @@ class Objective:
 
         Args:
             current: Margins of the pairs under the generator as it is.
-            frozen: The same under the untouched base model; None where lambda is 0.
+            frozen: The same under the untouched base model; None where the generator is still that model,
+                or lambda is 0.
             empty: What the plain prompt earns, if it is to be subtracted.
             filled: Share of the budget that the summary takes.
             quoted: Share of its 4-grams that stand in the signals.
@@ -65,10 +66,10 @@ class Objective:
         Raises:
             TrainingError: If it is not a finite number: a failed reward is never 0.
         """
-        share = self.config.reward_frozen
-        loss = (1 - share) * self._mean(current)
+        loss = self._mean(current)
         if frozen is not None:
-            loss += share * self._mean(frozen)
+            share = self.config.reward_frozen
+            loss = (1 - share) * loss + share * self._mean(frozen)
         reward = -loss - empty - self.config.length_penalty * filled - self.config.overlap_penalty * quoted
         if not math.isfinite(reward):
             raise TrainingError(

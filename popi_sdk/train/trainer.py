@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, needs_extra
-from ..models._quiet import quiet
+from ..evals.config import machine_facts
+from ..prompts import Selection
 from .config import TrainConfig
 from .dev import DevScores, look_at_dev
 from .examples import Encoder, Example
-from .joint import Step
+from .export import write_trained
 from .learner import GeneratorLearner
 from .networks import Networks, build_networks
 from .reference import References
+from .reinforce import reinforce
 from .rollout import sample_summaries
+from .teach import teach
+from .warmstart import warm_start
 
 if TYPE_CHECKING:
     from ..data.record import UserRecord
@@ -33,7 +36,8 @@ class PopiTrainer:
         train: Users to learn from.
         dev: Other users, to look at on the way; none for none.
         model: A base model that is loaded, instead of `config.base_model`; it is trained in place.
-        output: Where curves and checkpoints go; None for a run that leaves nothing.
+        output: Where what is computed once is kept; None for nowhere.
+        progress: Called with every entry of the history.
 
     Attributes:
         history: What was measured, by step.
@@ -51,6 +55,7 @@ class PopiTrainer:
         *,
         model: CausalLM | None = None,
         output: str | Path | None = None,
+        progress: Callable[[dict[str, Any]], object] = lambda _: None,
     ) -> None:
         with needs_extra("train"):
             import trl  # noqa: F401
@@ -58,8 +63,10 @@ class PopiTrainer:
 
         self.config = config
         self.output = None if output is None else Path(output)
-        self.history: list[dict[str, float]] = []
+        self.progress = progress
+        self.history: list[dict[str, Any]] = []
         lm = model or load_causal_lm(config.base_model, dtype=config.dtype, device=config.device)
+        self.identity = lm.identity
         self.encoder = Encoder(lm, budget=config.budget, input_budget=config.input_budget)
         self.train_examples = self.encoder.examples(train)
         dev_records = list(dev)
@@ -69,105 +76,110 @@ class PopiTrainer:
             raise ConfigurationError(
                 f"User {min(shared)!r} is in train and in dev: what is measured must be new users."
             )
-        self.references = References(lm.identity, None if self.output is None else self.output)
+        self.references = References(self.identity, None if self.output is None else self.output)
         everyone = [*self.train_examples, *self.dev_examples]
         self.references.compute(lm.model, (pair for example in everyone for pair in example.pairs))
         self.networks: Networks = build_networks(lm, config)
 
     def train(self) -> PopiTrainer:
-        """Run the whole schedule."""
-        if self.config.schedule == "joint":
-            self._reinforce(learn=True)
+        """Run the whole schedule.
+
+        Raises:
+            TrainingError: If a reward or a loss is not finite, or `warm_start` finds no descriptions.
+        """
+        config = self.config
+        if config.warm_start:
+            warm_start(self.networks, self.encoder, self.train_examples, config)
+        if config.schedule == "joint":
+            self._reinforce("joint", learn=True)
+        elif config.schedule == "sequential":
+            for number in range(1, config.rounds + 1):
+                self._reinforce(f"inferrer {number}", learn=False)
+                contexts = self._sampled(f"{config.seed}/round {number}")
+                self._teach(f"generator {number}", contexts)
+        elif config.schedule == "population":
+            self._teach("population", [""] * len(self.train_examples))
+        else:
+            self._teach("raw-trained", [one.selection for one in self.train_examples])
         return self
 
     def evaluate(self) -> DevScores:
-        """Accuracy on the dev users as it is now: own, another user's, and the frozen base's."""
+        """Accuracy on the dev users as it is now: own, another user's, and the frozen base's.
+
+        Raises:
+            ConfigurationError: If there are no dev users.
+        """
+        if not self.dev_examples:
+            raise ConfigurationError("There are no dev users to look at: give dev=.")
         return look_at_dev(self.networks, self._learner(1), self.dev_examples, self.config)
 
     def summaries(self, examples: Sequence[Example]) -> list[str]:
-        """The most likely summary of each user."""
+        """The most likely summary of each user, as the inferrer is now; empty where it says nothing."""
         rows = sample_summaries(self.networks, self.encoder, examples, count=1, temperature=0.0, seed="greedy")
         return [row[0].text for row in rows]
+
+    def save_pretrained(self, directory: str | Path) -> Path:
+        """Write `inferrer/`, `generator/` and `popi.json`.
+
+        Returns:
+            The directory: for `Personalizer.from_pretrained`, and as a row of `popi eval`: `--method NAME=DIR`.
+
+        Raises:
+            ConfigurationError: If it holds something else, or cannot be written.
+        """
+        context = {"population": "none", "raw-trained": "signals"}.get(self.config.schedule, "summary")
+        parts = {"generator": self.networks.save_generator}
+        if context == "summary":
+            parts["inferrer"] = self.networks.save_inferrer
+        base = self.config.base_model or self.networks.lm.name
+        facts = {
+            "base_model": str(Path(base).resolve()) if Path(base).is_dir() else base,
+            "base_identity": self.identity,
+            "context": context,
+            "budget": self.config.budget,
+            "input_budget": self.config.input_budget,
+            "config": self.config.model_dump(mode="json"),
+            **machine_facts(),
+        }
+        return write_trained(Path(directory), parts, facts)
 
     def _learner(self, steps: int) -> GeneratorLearner:
         return GeneratorLearner(self.networks, self.config, self.encoder, self.references, steps=steps)
 
-    def _reinforce(self, *, learn: bool) -> None:
-        from datasets import Dataset
-        from transformers import PrinterCallback
+    def _reinforce(self, phase: str, *, learn: bool) -> None:
+        learner = self._learner(self.config.steps)
+        reinforce(
+            self.networks,
+            learner,
+            self.train_examples,
+            self.config,
+            lambda step, figures: self._record(phase, step, figures, learner),
+            learn=learn,
+        )
 
-        from .policy import PackedGRPOTrainer
+    def _teach(self, phase: str, contexts: Sequence[str | Selection]) -> None:
+        learner = self._learner(self.config.steps)
+        teach(
+            learner,
+            self.train_examples,
+            contexts,
+            self.config,
+            lambda step, figures: self._record(phase, step, figures, learner),
+        )
 
-        config = self.config
-        learner = self._learner(config.steps)
-        step = Step(self.networks, learner, self.train_examples, config, learn=learn)
-        rows = [{"prompt": list(one.request), "example": at} for at, one in enumerate(self.train_examples)]
-        with quiet():
-            trainer = PackedGRPOTrainer(
-                model=self.networks.inferrer,
-                reward_funcs=step.reward,
-                args=_grpo_arguments(config, self.networks, self.output),
-                train_dataset=Dataset.from_list(rows),
-                processing_class=self.networks.lm.tokenizer,
-                rollout_func=step.rollout,
-                callbacks=[_callback(self, learner)],
-            )
-        # Only now: given at once, TRL would load a third model, or copy the adapter, for the reference.
-        trainer.beta = config.kl
-        step.trainer = trainer
-        trainer.remove_callback(PrinterCallback)  # the view is ours
-        trainer.train()
+    def _sampled(self, seed: str) -> list[str]:
+        """One stored summary for each user."""
+        temperature = self.config.temperature
+        rows = sample_summaries(
+            self.networks, self.encoder, self.train_examples, count=1, temperature=temperature, seed=seed
+        )
+        return [row[0].text for row in rows]
 
-
-def _grpo_arguments(config: TrainConfig, networks: Networks, output: Path | None) -> Any:
-    import tempfile
-
-    from trl import GRPOConfig
-
-    folder = str(output) if output is not None else tempfile.mkdtemp(prefix="popi-train-")
-    on_cpu = networks.lm.device.type == "cpu"
-    return GRPOConfig(
-        output_dir=folder,
-        max_steps=config.steps,
-        per_device_train_batch_size=config.users_per_step * config.group_size,
-        num_generations=config.group_size,
-        steps_per_generation=1,
-        gradient_accumulation_steps=1,
-        max_completion_length=config.budget,
-        temperature=config.temperature,
-        beta=0.0,
-        scale_rewards="none",
-        loss_type="dr_grpo",
-        entropy_coef=config.entropy_bonus,
-        learning_rate=config.inferrer_lr,
-        lr_scheduler_type="cosine",
-        warmup_steps=math.ceil(config.warmup * config.steps),
-        max_grad_norm=config.max_grad_norm,
-        weight_decay=0.0,
-        seed=config.seed,
-        use_cpu=on_cpu,
-        bf16=False,
-        gradient_checkpointing=False,
-        logging_steps=1,
-        save_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-        remove_unused_columns=False,
-    )
-
-
-def _callback(trainer: PopiTrainer, learner: GeneratorLearner) -> Any:
-    from transformers import TrainerCallback
-
-    class Record(TrainerCallback):  # type: ignore[misc]
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            if "reward" in (logs or {}):
-                trainer.history.append({"step": state.global_step, **logs, **learner.metrics})
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            every = trainer.config.eval_every
-            if trainer.dev_examples and every and state.global_step % every == 0:
-                scores = look_at_dev(trainer.networks, learner, trainer.dev_examples, trainer.config)
-                trainer.history.append({"step": state.global_step, **scores.as_metrics()})
-
-    return Record()
+    def _record(self, phase: str, step: int, figures: dict[str, Any], learner: GeneratorLearner) -> None:
+        entry: dict[str, Any] = {"phase": phase, "step": step, **figures}
+        every = self.config.eval_every
+        last = step == self.config.steps
+        if self.dev_examples and (last or (every and step % every == 0)):
+            entry |= look_at_dev(self.networks, learner, self.dev_examples, self.config).as_metrics()
+        self.history.append(entry)
+        self.progress(entry)

@@ -15,7 +15,7 @@ from popi_sdk.generators import registry
 from popi_sdk.generators.llamacpp import LlamaCppGenerator
 from popi_sdk.models import engine
 from popi_sdk.models.engine import engines
-from popi_sdk.personalizer import facade
+from popi_sdk.personalizer import once
 from popi_sdk.testing import FixedInferrer
 
 SIGNALS = [Statement(text="Short, please.")]
@@ -184,8 +184,8 @@ def test_a_single_call_infers_locally_unless_told_otherwise(monkeypatch: pytest.
             made.append((args, options))
             super().__init__(*args, **options)
 
-    monkeypatch.setattr(facade, "Personalizer", Noted)
+    monkeypatch.setattr(once, "Personalizer", Noted)
     generator = Pieces()
-    response = facade.personalize(SUMMARY, "Q", generator=generator)
+    response = once.personalize(SUMMARY, "Q", generator=generator)
     assert made[0][0] == ("local", generator)
     assert response.summary is SUMMARY

@@ -11,7 +11,7 @@ from ..errors import ConfigurationError
 from ..summary import DEFAULT_BUDGET
 
 if TYPE_CHECKING:
-    from ..models.causal_lm import CausalLM
+    from .causal_lm import CausalLM
 
 __all__ = ["MANIFEST", "TrainedModel", "is_adapter", "load_part", "read_trained"]
 
@@ -29,6 +29,7 @@ class TrainedModel(BaseModel):
         inferrer: Folder in the directory with the trained inference model (an adapter or a whole model).
         generator: Folder with the trained generator; None for the base model.
         budget: Most tokens of a summary that it was trained for.
+        input_budget: Most tokens of signals that its inferrer was shown.
         name: The row's name (not in the file).
         directory: Where it lies (not in the file).
     """
@@ -41,6 +42,7 @@ class TrainedModel(BaseModel):
     inferrer: str | None = None
     generator: str | None = None
     budget: Annotated[int, Field(gt=0)] = DEFAULT_BUDGET
+    input_budget: Annotated[int, Field(gt=0)] = 1_024
     name: str = ""
     directory: Path = Path()
 
@@ -61,7 +63,7 @@ def load_part(trained: TrainedModel, part: Path, like: CausalLM) -> CausalLM:
     Raises:
         ConfigurationError: If it cannot be read, or its base model is not there.
     """
-    from ..models.causal_lm import load_causal_lm
+    from .causal_lm import load_causal_lm
 
     dtype, device = str(like.dtype).removeprefix("torch."), str(like.device)
     if is_adapter(part):

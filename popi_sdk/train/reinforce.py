@@ -1,0 +1,142 @@
+"""The reinforcement learning of the inferrer, on TRL's GRPO; in a joint run the generator learns in the same steps."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..models._quiet import quiet
+from .config import TrainConfig
+from .examples import Example
+from .joint import Step
+from .learner import GeneratorLearner
+from .networks import Networks
+
+__all__ = ["reinforce"]
+
+Record = Callable[[int, dict[str, Any]], None]
+"""Called after each step with its number and figures."""
+
+
+def reinforce(
+    networks: Networks,
+    learner: GeneratorLearner,
+    examples: Sequence[Example],
+    config: TrainConfig,
+    record: Record,
+    *,
+    learn: bool,
+    output: Path | None = None,
+) -> None:
+    """Train the inferrer for `config.steps` steps.
+
+    Args:
+        networks: Whose inferrer is trained.
+        learner: Judges summaries, and if `learn`, trains the generator with the same pass.
+        examples: The users.
+        config: All numbers.
+        record: Told of every step.
+        learn: Whether the generator learns too (`joint`).
+        output: Where TRL may write; None for a folder that is thrown away.
+
+    Raises:
+        TrainingError: If a reward or a loss is not finite.
+    """
+    from datasets import Dataset
+    from transformers import PrinterCallback
+
+    from .policy import PackedGRPOTrainer
+
+    step = Step(networks, learner, examples, config, learn=learn)
+    rows = [{"prompt": list(one.request), "example": at} for at, one in enumerate(examples)]
+    with tempfile.TemporaryDirectory(prefix="popi-train-") as scratch:
+        with quiet():
+            trainer = PackedGRPOTrainer(
+                model=networks.inferrer,
+                reward_funcs=step.reward,
+                args=_arguments(config, networks, Path(scratch) if output is None else output),
+                train_dataset=Dataset.from_list(rows),
+                processing_class=networks.lm.tokenizer,
+                rollout_func=step.rollout,
+                callbacks=[_callback(record, step, learner)],
+            )
+        if config.kl:
+            # Only now: given at once, TRL would load a third model, or copy the adapter, for the reference.
+            trainer.beta = config.kl
+            trainer.ref_model = networks.anchor()
+        trainer.remove_callback(PrinterCallback)  # the view is ours
+        step.trainer = trainer
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # TRL's to mend, not the user's
+            trainer.train()
+
+
+def _arguments(config: TrainConfig, networks: Networks, output: Path) -> Any:
+    from trl import GRPOConfig
+
+    return GRPOConfig(
+        output_dir=str(output),
+        max_steps=config.steps,
+        per_device_train_batch_size=config.users_per_step * config.group_size,
+        num_generations=config.group_size,
+        steps_per_generation=1,
+        gradient_accumulation_steps=1,
+        max_completion_length=config.budget,
+        temperature=config.temperature,
+        beta=0.0,
+        scale_rewards="none",
+        loss_type="dr_grpo",
+        **_entropy(config),
+        learning_rate=config.inferrer_lr,
+        lr_scheduler_type="cosine",
+        warmup_steps=math.ceil(config.warmup * config.steps),
+        max_grad_norm=config.max_grad_norm,
+        weight_decay=0.0,
+        seed=config.seed,
+        use_cpu=networks.lm.device.type == "cpu",
+        bf16=False,  # the weights have their type already
+        gradient_checkpointing=False,
+        logging_steps=1,
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+    )
+
+
+def _entropy(config: TrainConfig) -> dict[str, Any]:
+    bonus = config.entropy_bonus
+    if config.entropy_floor is None or not bonus:
+        return {"entropy_coef": bonus}
+    # TRL's controller with a coefficient that does not move: what is left of it is the target, below which it counts.
+    fixed = {"entropy_coef_min": bonus, "entropy_coef_max": bonus, "entropy_coef_delta": 0.0}
+    return {"entropy_coef": bonus, "use_adaptive_entropy": True, "entropy_target": config.entropy_floor, **fixed}
+
+
+_KEPT = {
+    "reward": "reward/mean",
+    "reward_std": "reward/std",
+    "entropy": "inferrer/entropy",
+    "kl": "inferrer/kl",
+    "grad_norm": "inferrer/grad_norm",
+    "learning_rate": "inferrer/learning_rate",
+    "completions/mean_length": "summaries/tokens",
+    "frac_reward_zero_std": "reward/equal",
+}
+"""Of TRL's figures, those that say something here, and what they are called."""
+
+
+def _callback(record: Record, step: Step, learner: GeneratorLearner) -> Any:
+    from transformers import TrainerCallback
+
+    class Recorder(TrainerCallback):  # type: ignore[misc] # transformers is Any to mypy
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if logs and "reward" in logs:
+                figures = {name: float(logs[key]) for key, name in _KEPT.items() if logs.get(key) is not None}
+                record(state.global_step, figures | step.metrics | learner.metrics)
+
+    return Recorder()

@@ -1,0 +1,147 @@
+"""The generator's step: theta learns from the pass that judges, and nothing else moves."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+
+from popi_sdk import TrainingError
+from popi_sdk.scoring import Query, dpo_loss, score_naive
+from popi_sdk.train.learner import GeneratorLearner, Judged
+
+
+@pytest.fixture(params=["adapters", "whole"])
+def built(request, trainer):
+    return trainer(**({} if request.param == "adapters" else {"adapters": None}))
+
+
+def learner_of(built, **options) -> GeneratorLearner:
+    return GeneratorLearner(built.networks, built.config, built.encoder, built.references, steps=4, **options)
+
+
+def judged_of(built, **options) -> list[Judged]:
+    texts = ["small warm quick", "", "large"]
+    return [Judged(text, one.pairs[:2], **options) for text, one in zip(texts, built.train_examples, strict=False)]
+
+
+def weights(built) -> dict[str, torch.Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in built.networks.inferrer.named_parameters()}
+
+
+def test_before_training_every_margin_is_that_of_the_context(built) -> None:
+    learner, judged = learner_of(built), judged_of(built)
+    margins = learner.margins(judged)
+    assert margins[1] == pytest.approx([0.0, 0.0], abs=1e-4)  # the plain prompt: policy and reference are the same
+    assert margins == [pytest.approx(row, abs=1e-5) for row in learner.margins(judged, frozen=True)]
+    pair, lm = judged[0].pairs[0], built.networks.lm
+    with built.networks.frozen() as model:
+        [[*policy]] = score_naive(model, [built.encoder.reading("small warm quick", pair)])
+        [[*reference]] = score_naive(model, [Query(pair.plain, (pair.chosen, pair.rejected))])
+    assert margins[0][0] == pytest.approx(float(policy[0] - policy[1] - reference[0] + reference[1]), abs=1e-3)
+    assert lm.encode_prompt([{"role": "user", "content": pair.prompt}]) == list(pair.plain)
+
+
+def test_a_step_moves_the_generator_alone(built) -> None:
+    learner, judged = learner_of(built), judged_of(built)
+    before, theta = weights(built), [one.detach().clone() for one in learner.parameters]
+    learner.learn(judged)
+    learner.learn(judged)
+    assert all(not torch.equal(old, new) for old, new in zip(theta, learner.parameters, strict=True))
+    moved = {id(parameter) for parameter in learner.parameters}
+    for name, parameter in built.networks.inferrer.named_parameters():
+        assert id(parameter) in moved or torch.equal(parameter, before[name]), name
+    assert learner.margins(judged) != learner.margins(judged, frozen=True)
+    assert not built.networks.untouched
+
+
+def test_margins_are_those_of_before_the_step_and_the_loss_is_their_mean(built) -> None:
+    learner, judged = learner_of(built), judged_of(built)
+    expected = learner.margins(judged)
+    found = learner.learn(judged)
+    assert found == [pytest.approx(row, abs=1e-4) for row in expected]
+    losses = [sum(dpo_loss(delta, 1.0) for delta in row) / len(row) for row in expected]
+    assert learner.metrics["generator/loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-4)
+
+
+def test_the_loss_falls(built) -> None:
+    built.config = built.config.model_copy(update={"generator_lr": 0.003})
+    learner, judged = learner_of(built), judged_of(built)
+    learner.learn(judged)
+    first = learner.metrics["generator/loss"]
+    learner.learn(judged)
+    learner.learn(judged)
+    assert learner.metrics["generator/loss"] < first
+
+
+def gradients(built, judged, **options) -> list[torch.Tensor]:
+    kept: list[torch.Tensor] = []
+    learner = learner_of(
+        built, reduce=lambda parameters: kept.extend(one.grad.clone() for one in parameters), **options
+    )
+    learner.learn(judged)
+    return kept
+
+
+def test_small_batches_add_up_to_the_large_one(trainer) -> None:
+    built, other = trainer(), trainer()
+    whole = gradients(built, judged_of(built))
+    parts = gradients(other, judged_of(other), token_budget=1)
+    for one, two in zip(whole, parts, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-7)
+
+
+def test_summaries_that_are_not_learnt_from_are_scored_all_the_same(trainer) -> None:
+    built, other = trainer(), trainer()
+    first, *rest = judged_of(built)
+    judged = [first, *(Judged(one.context, one.pairs, learn=False) for one in rest)]
+    expected = learner_of(built).margins(judged)
+    kept: list[torch.Tensor] = []
+    learner = learner_of(built, reduce=lambda parameters: kept.extend(one.grad.clone() for one in parameters))
+    assert learner.learn(judged) == [pytest.approx(row, abs=1e-4) for row in expected]
+    alone = gradients(other, judged_of(other)[:1])
+    for one, two in zip(kept, alone, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-7)
+
+
+def test_a_loss_that_is_not_a_number_stops_it_and_theta_stays(trainer) -> None:
+    built = trainer(beta=1e-38, objective="ipo")  # (Delta - 1 / (2 beta)) ^ 2 is beyond float32
+    learner, before = learner_of(built), weights(built)
+    with pytest.raises(TrainingError, match="loss is"):
+        learner.learn(judged_of(built))
+    assert all(torch.equal(parameter, before[name]) for name, parameter in built.networks.inferrer.named_parameters())
+
+
+def test_the_state_of_its_optimizer_is_kept(trainer) -> None:
+    built, other = trainer(), trainer()
+    first, second = learner_of(built), learner_of(other)
+    first.learn(judged_of(built))
+    for mine, theirs in zip(second.parameters, first.parameters, strict=True):
+        mine.data.copy_(theirs.data)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    first.learn(judged_of(built))
+    second.learn(judged_of(other))
+    for mine, theirs in zip(second.parameters, first.parameters, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
+
+
+def test_references_are_computed_once_and_kept(trainer, tmp_path, tiny_folder) -> None:
+    from popi_sdk.train.reference import References
+
+    built = trainer()
+    pairs = [pair for one in built.train_examples for pair in one.pairs]
+    with built.networks.frozen() as model:
+        fresh = References("tiny", tmp_path)
+        assert fresh.compute(model, pairs) == len(pairs)
+        assert fresh.compute(model, pairs) == 0
+        [path] = tmp_path.iterdir()
+        path.write_text(path.read_text()[:-30])  # killed in the middle of its last line
+        again = References("tiny", tmp_path)
+        assert again.compute(model, pairs) == 1
+        assert References("other weights", tmp_path).compute(model, pairs[:1]) == 1
+    for pair in pairs:
+        assert again[pair] == pytest.approx(fresh[pair], abs=1e-4)
+        assert again[pair] == pytest.approx(built.references[pair], abs=1e-4)
+        assert all(math.isfinite(value) and value < 0 for value in again[pair])

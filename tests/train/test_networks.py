@@ -1,0 +1,85 @@
+"""Who computes, and what is trained: two adapters, or two whole models."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from popi_sdk.train import LoraSettings
+from popi_sdk.train.networks import AdapterNetworks, WholeNetworks
+
+IDS = torch.tensor([[5, 6, 7, 8]])
+
+
+def logits(model) -> torch.Tensor:
+    with torch.no_grad():
+        return model(input_ids=IDS).logits
+
+
+def nudge(parameters) -> None:
+    with torch.no_grad():
+        for parameter in parameters:
+            parameter.add_(0.1)
+
+
+@pytest.fixture(params=["adapters", "whole"])
+def networks(request, lm):
+    if request.param == "adapters":
+        return AdapterNetworks(lm, LoraSettings(rank=2), seed=0)
+    return WholeNetworks(lm)
+
+
+def test_all_three_begin_as_the_base(networks, lm) -> None:
+    with networks.inferring() as model:
+        inferrer = logits(model)
+    with networks.generating() as model:
+        generator = logits(model)
+    with networks.frozen() as model:
+        base = logits(model)
+    assert torch.equal(inferrer, base)
+    assert torch.equal(generator, base)
+    assert networks.untouched
+
+
+def test_each_goes_its_own_way(networks) -> None:
+    with networks.frozen() as model:
+        base = logits(model)
+    nudge(networks.generator_parameters())
+    with networks.generating() as model:
+        generator = logits(model)
+    with networks.inferring() as model:
+        assert torch.equal(logits(model), base)
+    with networks.frozen() as model:
+        assert torch.equal(logits(model), base)
+    assert not torch.allclose(generator, base)
+    nudge(parameter for parameter in networks.inferrer.parameters() if parameter.requires_grad)
+    with networks.inferring() as model:
+        assert not torch.allclose(logits(model), base)
+    with networks.generating() as model:
+        assert torch.equal(logits(model), generator)
+    with networks.frozen() as model:
+        assert torch.equal(logits(model), base)
+
+
+def test_outside_of_all_blocks_the_inferrer_alone_is_to_be_trained(networks) -> None:
+    def trained() -> set[int]:
+        return {id(one) for one in networks.inferrer.parameters() if one.requires_grad}
+
+    generator = {id(one) for one in networks.generator_parameters()}
+    before = trained()
+    assert before
+    assert not before & generator
+    with networks.generating():
+        assert all(parameter.requires_grad for parameter in networks.generator_parameters())
+    with networks.frozen() as model:
+        assert not any(one.requires_grad for one in model.parameters()) or model is networks.inferrer
+    with pytest.raises(RuntimeError, match="inside"), networks.generating():
+        raise RuntimeError("inside")
+    assert trained() == before
+
+
+def test_sampling_leaves_the_mode_as_it_was(networks) -> None:
+    networks.inferrer.train()
+    with networks.inferring() as model:
+        assert not model.training
+    assert networks.inferrer.training

@@ -1,0 +1,165 @@
+"""A whole run: what moves, what is written, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from popi_sdk import ConfigurationError, Personalizer, TrainingError
+from popi_sdk.data import HeldOutPair, UserRecord, tinyworld
+from popi_sdk.evals import as_config, evaluate, write_report
+from popi_sdk.models.trained import read_trained
+from popi_sdk.train import PopiTrainer, TrainConfig, as_train_config
+
+
+def weights(built) -> dict[str, torch.Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in built.networks.inferrer.named_parameters()}
+
+
+def test_two_joint_steps_move_both_adapters_and_no_base_weight(trainer) -> None:
+    built = trainer()
+    before = weights(built)
+    built.train()
+    after = weights(built)
+    adapters = {name for name in before if "lora_" in name}
+    assert {name.split(".")[-2] for name in adapters} == {"default", "generator"}
+    assert {name for name in before if not torch.equal(before[name], after[name])} == adapters
+    assert [entry["step"] for entry in built.history] == [1, 2]
+    assert built.history[0]["inferrer/kl"] == pytest.approx(0, abs=1e-5)
+    assert built.history[1]["inferrer/kl"] > 1e-3
+
+
+def test_two_whole_networks(trainer) -> None:
+    built = trainer(adapters=None)
+    before, base = weights(built), [one.clone() for one in built.networks.anchor().parameters()]
+    built.train()
+    assert all(not torch.equal(value, before[name]) for name, value in weights(built).items() if "norm" not in name)
+    assert all(torch.equal(one, two) for one, two in zip(base, built.networks.anchor().parameters(), strict=True))
+    assert built.history[1]["inferrer/kl"] > 1e-3
+
+
+def test_a_sequential_round_trains_one_after_the_other(trainer) -> None:
+    built = trainer(schedule="sequential", rounds=2)
+    built.train()
+    assert [entry["phase"] for entry in built.history] == [
+        *("inferrer 1", "inferrer 1", "generator 1", "generator 1"),
+        *("inferrer 2", "inferrer 2", "generator 2", "generator 2"),
+    ]
+    assert "generator/loss" not in built.history[0]
+    assert "reward/mean" not in built.history[2]
+
+
+@pytest.mark.parametrize(("schedule", "context"), [("population", "none"), ("raw-trained", "signals")])
+def test_rivals_train_the_generator_alone(trainer, schedule: str, context: str, tmp_path: Path) -> None:
+    built = trainer(schedule=schedule)
+    before = weights(built)
+    built.train()
+    moved = {name for name, value in weights(built).items() if not torch.equal(before[name], value)}
+    assert moved == {name for name in before if ".generator." in name}
+    saved = read_trained(schedule, built.save_pretrained(tmp_path / "rival"))
+    assert (saved.context, saved.inferrer, saved.generator) == (context, None, "generator")
+    with pytest.raises(ConfigurationError, match="no inferrer"):
+        Personalizer(f"trained:{tmp_path / 'rival'}", "local")
+
+
+@pytest.mark.parametrize("adapters", [True, False])
+def test_what_is_saved_is_what_was_trained(trainer, adapters: bool, tmp_path: Path, tiny_folder: Path) -> None:
+    built = trainer(**({} if adapters else {"adapters": None}), inferrer_lr=0.001, generator_lr=0.001).train()
+    folder = built.save_pretrained(tmp_path / "mine")
+    assert sorted(path.name for path in folder.iterdir()) == ["generator", "inferrer", "popi.json"]
+    facts = json.loads((folder / "popi.json").read_text())
+    assert (facts["base_model"], facts["budget"], facts["config"]["steps"]) == (str(tiny_folder), 4, 2)
+
+    records = list(tinyworld.generate("dev", 4))
+    expected = built.summaries(built.dev_examples)
+    with Personalizer.from_pretrained(folder, options={"max_tokens": 5}) as popi:
+        assert popi.budget == 4
+        assert [popi.infer(record.signals).text for record in records] == expected
+        assert popi.personalize(records[0].signals, records[0].pairs[0].prompt).text
+    with Personalizer(f"trained:{folder}", f"hf:{tiny_folder}", budget=4) as popi:
+        assert popi.infer(records[0].signals).text == expected[0]
+
+    own = built.evaluate()
+    config = as_config(
+        data="tinyworld", limit=4, methods=(f"mine={folder}",), model=str(tiny_folder), dtype="float32", budget=4
+    )
+    results = write_report(evaluate(config, tmp_path / "run"))
+    assert {"none", "mine", "mine:shuffled", "mine:frozen"} <= {row.row for row in results.rows}
+    assert 0 <= own.own <= 1
+
+
+def test_a_directory_of_something_else_is_left_alone(trainer, tmp_path: Path) -> None:
+    built = trainer()
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "todo.txt").write_text("mine")
+    with pytest.raises(ConfigurationError, match="no trained model"):
+        built.save_pretrained(tmp_path / "notes")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes"]
+    first = built.save_pretrained(tmp_path / "model")
+    assert built.save_pretrained(first) == first
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "notes"]
+
+
+def test_the_same_seed_gives_the_same_run(trainer) -> None:
+    first, second, other = (trainer(seed=seed).train().history for seed in (0, 0, 1))
+    assert first == second
+    assert first != other
+
+
+def user(name: str, **fields) -> UserRecord:
+    pair = HeldOutPair(prompt="show the river at dusk", chosen="tiny river dusk", rejected="big river dusk")
+    return UserRecord(**{"user_id": name, "signals": ["small please"], "pairs": [pair], **fields})
+
+
+def test_users_with_one_pair_and_what_is_too_long(lm, small) -> None:
+    long = HeldOutPair(prompt="show the river", chosen="tiny " * 3_000, rejected="big")
+    users = [user("one"), user("two", pairs=[long]), user("three", pairs=[long, *user("x").pairs])]
+    built = PopiTrainer(small(), users, model=lm)
+    assert [(one.user_id, len(one.pairs)) for one in built.train_examples] == [("one", 1), ("three", 1)]
+    assert built.encoder.left_out == {
+        "pairs that do not fit the model": 2,
+        "users without a pair that fits the model": 1,
+    }
+    built.train()
+    assert len(built.history) == 2
+
+
+def test_nothing_to_train_with(lm, small) -> None:
+    with pytest.raises(TrainingError, match="there are no users"):
+        PopiTrainer(small(), [], model=lm)
+    with pytest.raises(TrainingError, match="1 users whose signals do not fit input_budget"):
+        PopiTrainer(small(input_budget=1), [user("one")], model=lm)
+    with pytest.raises(ConfigurationError, match="'one' is in train and in dev"):
+        PopiTrainer(small(), [user("one")], [user("one")], model=lm)
+    with pytest.raises(TrainingError, match="gold description"):
+        PopiTrainer(small(warm_start=1), [user("one"), user("two")], model=lm).train()
+    with pytest.raises(ConfigurationError, match="carries adapters already"):
+        PopiTrainer(small(), [user("one")], model=lm)
+    with pytest.raises(ConfigurationError, match="no dev users"):
+        PopiTrainer(small(adapters=None), [user("one")], model=lm).evaluate()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "steps"),
+        ({"schedule": "both"}, "schedule"),
+        ({"group_size": 1}, "group_size"),
+        ({"summaries_for_generator": 9}, "more than group_size=8"),
+        ({"rounds": 2}, "rounds belongs to"),
+        ({"betta": 1}, "betta"),
+    ],
+)
+def test_a_wrong_option_is_named(options: dict, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        as_train_config(**options)
+
+
+def test_the_papers_recipe() -> None:
+    recipe = TrainConfig.paper(steps=10)
+    assert (recipe.schedule, recipe.adapters, recipe.beta, recipe.kl) == ("sequential", None, 0.01, 0.002)
+    assert (recipe.group_size, recipe.temperature, recipe.pairs_per_summary, recipe.steps) == (8, 0.6, 1, 10)
+    assert recipe.reward_frozen == recipe.entropy_bonus == 0

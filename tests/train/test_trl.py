@@ -1,0 +1,78 @@
+"""What we rely on in TRL: where one of these fails after an upgrade, `train/` has to follow."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+import torch
+from trl import GRPOConfig, GRPOTrainer
+
+from popi_sdk.train import reinforce as module
+from popi_sdk.train.policy import PackedGRPOTrainer
+
+
+def test_the_method_that_is_replaced_has_our_signature() -> None:
+    theirs = inspect.signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters
+    assert list(theirs)[:7] == [
+        *("self", "model", "input_ids", "attention_mask", "logits_to_keep", "batch_size", "compute_entropy"),
+    ]
+    source = inspect.getsource(GRPOTrainer)
+    assert source.count("._get_per_token_logps_and_entropies(") >= 4  # policy, old policy, both references
+
+
+def test_members_and_options_that_are_used() -> None:
+    source = inspect.getsource(GRPOTrainer)
+    for name in (
+        "self.temperature",
+        "self.beta != 0.0",
+        "self.ref_model is not None",
+        "self.rollout_func(prompts, self)",
+    ):
+        assert name in source
+    fields = GRPOConfig.__dataclass_fields__
+    for name in (
+        "use_adaptive_entropy",
+        "entropy_target",
+        "entropy_coef_delta",
+        "steps_per_generation",
+        "scale_rewards",
+    ):
+        assert name in fields
+
+
+@pytest.mark.parametrize("adapters", [True, False])
+def test_packed_figures_are_trls_own(trainer: Any, adapters: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same rows through both: log-probabilities, entropies, and gradients."""
+    built = trainer(**({} if adapters else {"adapters": None}), temperature=0.7)
+    captured: dict[str, Any] = {}
+    packed = PackedGRPOTrainer._get_per_token_logps_and_entropies
+
+    def both(self: Any, model: Any, ids: Any, mask: Any, keep: int, *args: Any, **options: Any) -> Any:
+        ours = packed(self, model, ids, mask, keep, *args, **options)
+        if torch.is_grad_enabled() and not captured:
+            parameters = [one for one in model.parameters() if one.requires_grad]
+            theirs = GRPOTrainer._get_per_token_logps_and_entropies(self, model, ids, mask, keep, *args, **options)
+            seen = mask[:, -keep:].bool()
+            captured["figures"] = [
+                (one[seen].detach(), two[seen].detach()) for one, two in zip(ours[:2], theirs[:2], strict=True)
+            ]
+            captured["gradients"] = [
+                torch.autograd.grad((log[seen].sum() + entropy[seen].sum()), parameters, retain_graph=True)
+                for log, entropy in (ours[:2], theirs[:2])
+            ]
+        return ours
+
+    monkeypatch.setattr(PackedGRPOTrainer, "_get_per_token_logps_and_entropies", both)
+    built.train()
+    for ours, theirs in captured["figures"]:
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    for ours, theirs in zip(*captured["gradients"], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_our_names_for_trls_figures(trainer: Any) -> None:
+    built = trainer(steps=1)
+    built.train()
+    assert set(module._KEPT.values()) <= set(built.history[0])
