@@ -19,6 +19,7 @@ from .infer import infer
 from .output import prepare_streams, report_error, silence_stdout
 from .personalize import personalize
 from .pull import pull
+from .train import train
 
 __all__ = ["create_app", "run"]
 
@@ -54,6 +55,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "personalize": personalize,
     "infer": infer,
     "eval": evaluate,
+    "train": train,
     "demo": demo,
     "pull": pull,
     "doctor": doctor,
@@ -91,9 +93,9 @@ def create_app() -> typer.Typer:
     )
     app.callback()(_common)
     for name, command in _COMMANDS.items():
-        app.command(name, help=_as_markup(command.__doc__ or ""), no_args_is_help=command in (personalize, evaluate))(
-            command
-        )
+        app.command(
+            name, help=_as_markup(command.__doc__ or ""), no_args_is_help=command in (personalize, evaluate, train)
+        )(command)
     return app
 
 

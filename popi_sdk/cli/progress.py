@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from .output import clean, on_terminal, screen
 
-__all__ = ["steps"]
+__all__ = ["Report", "steps"]
 
 _EVERY = 30.0  # seconds between two lines in a log
 _KNOWN = 0.5  # seconds: what takes less was not computed now

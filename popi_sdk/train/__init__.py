@@ -13,5 +13,6 @@ from ..models import _torch  # noqa: F401 - first: torch's threads are then set 
 from .config import LoraSettings, TrainConfig, as_train_config
 from .dev import DevScores
 from .trainer import PopiTrainer
+from .users import training_users
 
-__all__ = ["DevScores", "LoraSettings", "PopiTrainer", "TrainConfig", "as_train_config"]
+__all__ = ["DevScores", "LoraSettings", "PopiTrainer", "TrainConfig", "as_train_config", "training_users"]

@@ -14,7 +14,14 @@ from ..errors import ConfigurationError
 from ..models.trained import FORMAT, MANIFEST
 from ..prompts import template_digest
 
-__all__ = ["write_trained"]
+__all__ = ["RUN", "write_trained"]
+
+RUN = "run"
+"""The folder beside the parts with what a run keeps: its history, references and checkpoint."""
+
+_PARTS = ("inferrer", "generator")
+_OURS = {RUN, MANIFEST, *_PARTS}
+_FRESH = ".new-"
 
 
 def write_trained(directory: Path, parts: Mapping[str, Callable[[Path], None]], facts: dict[str, Any]) -> Path:
@@ -31,21 +38,21 @@ def write_trained(directory: Path, parts: Mapping[str, Callable[[Path], None]], 
     Raises:
         ConfigurationError: If there is something else, or it cannot be written.
     """
-    if directory.exists() and (not directory.is_dir() or (any(directory.iterdir()) and not _is_ours(directory))):
+    if directory.exists() and (not directory.is_dir() or {path.name for path in directory.iterdir()} - _OURS):
         raise ConfigurationError(f"{directory} is there and holds no trained model. Give a new directory.")
-    fresh = directory.with_name(f".{directory.name}.{uuid.uuid4().hex[:8]}")
+    fresh = directory / f"{_FRESH}{uuid.uuid4().hex[:8]}"
+    manifest = {
+        "format": FORMAT,
+        **{name: name for name in parts},
+        "templates": {name: template_digest(name) for name in ("infer", "answer_summary")},
+        **facts,
+    }
     try:
         for name, write in parts.items():
             (fresh / name).mkdir(parents=True)
             write(fresh / name)
-        manifest = {
-            "format": FORMAT,
-            **{name: name for name in parts},
-            "templates": {name: template_digest(name) for name in ("infer", "answer_summary")},
-            **facts,
-        }
         (fresh / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        _replace(directory, fresh)
+        _put_in_place(fresh, directory)
     except OSError as error:
         raise ConfigurationError(f"Cannot write {directory}: {error.strerror or error}.") from error
     finally:
@@ -53,14 +60,11 @@ def write_trained(directory: Path, parts: Mapping[str, Callable[[Path], None]], 
     return directory
 
 
-def _is_ours(directory: Path) -> bool:
-    return (directory / MANIFEST).is_file()
-
-
-def _replace(directory: Path, fresh: Path) -> None:
-    """The old directory is moved away before the new one takes its name, and deleted last."""
-    old = fresh.with_name(f"{fresh.name}.old")
-    if directory.exists():
-        os.replace(directory, old)
-    os.replace(fresh, directory)
-    shutil.rmtree(old, ignore_errors=True)
+def _put_in_place(fresh: Path, directory: Path) -> None:
+    """`popi.json` goes first and comes last: without it, nobody takes the directory for a model."""
+    (directory / MANIFEST).unlink(missing_ok=True)
+    for name in _PARTS:
+        shutil.rmtree(directory / name, ignore_errors=True)
+        if (fresh / name).exists():
+            os.replace(fresh / name, directory / name)
+    os.replace(fresh / MANIFEST, directory / MANIFEST)

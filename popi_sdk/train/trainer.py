@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from ..prompts import Selection
 from .config import TrainConfig
 from .dev import DevScores, look_at_dev
 from .examples import Encoder, Example
-from .export import write_trained
+from .export import RUN, write_trained
 from .learner import GeneratorLearner
 from .networks import Networks, build_networks
 from .reference import References
@@ -36,7 +37,7 @@ class PopiTrainer:
         train: Users to learn from.
         dev: Other users, to look at on the way; none for none.
         model: A base model that is loaded, instead of `config.base_model`; it is trained in place.
-        output: Where what is computed once is kept; None for nowhere.
+        output: Where the trained model will go: history and references are kept in `run/` there; None for nowhere.
         progress: Called with every entry of the history.
 
     Attributes:
@@ -63,6 +64,7 @@ class PopiTrainer:
 
         self.config = config
         self.output = None if output is None else Path(output)
+        run = None if self.output is None else self.output / RUN
         self.progress = progress
         self.history: list[dict[str, Any]] = []
         lm = model or load_causal_lm(config.base_model, dtype=config.dtype, device=config.device)
@@ -76,7 +78,7 @@ class PopiTrainer:
             raise ConfigurationError(
                 f"User {min(shared)!r} is in train and in dev: what is measured must be new users."
             )
-        self.references = References(self.identity, None if self.output is None else self.output)
+        self.references = References(self.identity, run)
         everyone = [*self.train_examples, *self.dev_examples]
         self.references.compute(lm.model, (pair for example in everyone for pair in example.pairs))
         self.networks: Networks = build_networks(lm, config)
@@ -182,4 +184,9 @@ class PopiTrainer:
         if self.dev_examples and (last or (every and step % every == 0)):
             entry |= look_at_dev(self.networks, learner, self.dev_examples, self.config).as_metrics()
         self.history.append(entry)
+        if self.output is not None:
+            path = self.output / RUN / "history.jsonl"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
         self.progress(entry)

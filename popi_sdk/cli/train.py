@@ -1,0 +1,183 @@
+"""`popi train`: an inferrer and a generator of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import typer
+from rich.text import Text
+
+from ..errors import ConfigurationError, UsageError, needs_extra
+from .options import Quiet
+from .output import screen
+from .progress import Report
+from .progress import steps as shown
+
+if TYPE_CHECKING:
+    from ..train import PopiTrainer
+
+__all__ = ["train"]
+
+Config: TypeAlias = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="CONFIG.yaml",
+        help="Options of the training, and data, dev, limit, output; what is given as a flag goes before.",
+        show_default=False,
+    ),
+]
+Data: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DATA",
+        help="Users to learn from, as for popi eval. Of a file without splits one user in ten is kept for the looks.",
+        show_default=False,
+    ),
+]
+Dev: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="DATA", help="Other users to look at.", show_default="the split dev of DATA"),
+]
+Output: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--output", "-o", metavar="DIR", help="Where the trained model goes.", show_default=False),
+]
+Model: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="What both models start from: a hub id, a folder, a .gguf file.",
+        show_default="SmolLM2-135M-Instruct",
+    ),
+]
+Schedule: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="joint, sequential, or a rival: population, raw-trained.",
+        show_default="joint",
+    ),
+]
+Steps: TypeAlias = Annotated[int | None, typer.Option(min=1, metavar="N", help="Optimizer steps.", show_default="200")]
+Limit: TypeAlias = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Most users, chosen by the seed.", show_default="all")
+]
+Seed: TypeAlias = Annotated[
+    int | None, typer.Option(min=0, metavar="N", help="Of all that is drawn.", show_default="0")
+]
+Set: TypeAlias = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Any other option of the training, for example beta=0.05; may be repeated.",
+        show_default=False,
+    ),
+]
+_OWN = ("data", "dev", "limit", "output")
+
+
+def train(
+    *,
+    config: Config = None,
+    data: Data = None,
+    dev: Dev = None,
+    output: Output = None,
+    model: Model = None,
+    schedule: Schedule = None,
+    steps: Steps = None,
+    limit: Limit = None,
+    seed: Seed = None,
+    set_: Set = [],  # noqa: B006 - typer reads it, nobody writes it
+    quiet: Quiet = False,
+) -> None:
+    """Train an inferrer that writes summaries, and the generator that reads them.
+
+    Both learn from pairs that users preferred: the summary is rewarded for what
+    it helps the generator to prefer (arXiv 2510.17881). A GPU is used if there is one.
+
+    Examples:
+      popi train --data users.jsonl --output my-popi
+      popi train --data styleworld --limit 500 --steps 100 -o my-popi --set budget=48
+      popi train my-run.yaml
+      popi infer --inferrer trained:my-popi --signals examples/data/short.jsonl
+
+    The folder then holds inferrer/, generator/ and popi.json; run/history.jsonl has the curves.
+    """
+    flags = {"base_model": model, "schedule": schedule, "steps": steps, "seed": seed}
+    own = {"data": data, "dev": dev, "limit": limit, "output": output}
+    options = _from_file(config) if config else {}
+    options |= _assigned(set_) | {name: value for name, value in (flags | own).items() if value is not None}
+    where = {name: options.pop(name, None) for name in _OWN}
+    if where["data"] is None or where["output"] is None:
+        raise UsageError(
+            "Name the users and where the model goes, for example: popi train --data users.jsonl -o my-popi"
+        )
+    with needs_extra("train"):
+        from .. import train as training
+    settings = training.as_train_config(**options)
+    with shown(quiet=quiet) as progress:
+        progress("reading the users", 0, 0)
+        users, others = training.training_users(where["data"], where["dev"], limit=where["limit"], seed=settings.seed)
+        progress("loading the model, scoring the references", 0, 0)
+        trainer = training.PopiTrainer(
+            settings, users, others, output=where["output"], progress=_View(progress, settings.steps)
+        )
+        trainer.train()
+        folder = trainer.save_pretrained(where["output"])
+    _show(trainer, folder)
+
+
+class _View:
+    """One line for each look at the dev users, and the bar between them."""
+
+    def __init__(self, report: Report, total: int) -> None:
+        self._report = report
+        self._total = total
+
+    def __call__(self, entry: dict[str, Any]) -> None:
+        if "dev/own" in entry:
+            said = f"{entry['phase']}, step {entry['step']}: accuracy {entry['dev/own']:.2f}, "
+            said += f"of another's summary {entry['dev/shuffled']:.2f}, of the frozen base {entry['dev/frozen']:.2f}"
+            screen(stderr=True).print(Text(said))
+        self._report(f"{entry['phase']}: training", entry["step"], self._total)
+
+
+def _show(trainer: PopiTrainer, folder: Path) -> None:
+    console = screen()
+    left = ", ".join(f"{count} {what}" for what, count in trainer.encoder.left_out.items())
+    if left:
+        console.print(Text(f"Left out: {left}.", style="dim"))
+    for example, text in zip(trainer.dev_examples[:3], trainer.summaries(trainer.dev_examples[:3]), strict=True):
+        console.print(Text.assemble((f"{example.user_id}: ", "dim"), text or "(no summary)"))
+    console.print(Text.assemble("Use it: ", (f"Personalizer.from_pretrained({str(folder)!r})", "bold")))
+
+
+def _from_file(path: str) -> dict[str, Any]:
+    with needs_extra("train"):
+        import yaml
+    try:
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"Cannot read {path}: {error}.") from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
+    if found is None:
+        return {}
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        raise ConfigurationError(f"{path} must hold options, one a line, for example: steps: 100")
+    return found
+
+
+def _assigned(pairs: list[str]) -> dict[str, Any]:
+    """Values as YAML reads them: 0.05 is a number, null is None."""
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (equals and name):
+            raise UsageError(f"--set {pair}: write NAME=VALUE, for example --set beta=0.05.")
+        with needs_extra("train"):
+            import yaml
+        found[name.strip()] = yaml.safe_load(value)
+    return found
