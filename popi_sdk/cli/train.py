@@ -120,7 +120,7 @@ def train(
     with shown(quiet=quiet) as progress:
         progress("reading the users", 0, 0)
         users, others = training.training_users(where["data"], where["dev"], limit=where["limit"], seed=settings.seed)
-        progress("loading the model, scoring the references", 0, 0)
+        progress("loading the model", 0, 0)
         trainer = training.PopiTrainer(
             settings, users, others, output=where["output"], progress=_View(progress, settings.steps)
         )

@@ -156,6 +156,9 @@ class GeneratorLearner:
         self.optimizer.zero_grad(set_to_none=True)
 
     def _queries(self, judged: Sequence[Judged]) -> list[Query]:
+        if missing := self.references.missing(self._pairs(judged)):
+            with self.networks.frozen() as model:
+                self.references.compute(model, missing)
         return [self.encoder.reading(one.context, pair) for one in judged for pair in one.pairs]
 
     def _delta(self, pair: Pair, policy: Any) -> Any:

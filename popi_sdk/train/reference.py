@@ -1,9 +1,9 @@
-"""log pi_ref of every pair, given the prompt alone: computed once, and kept on disk by the content's digest."""
+"""log pi_ref of every pair, given the prompt alone: computed once, when first needed, and kept by its digest."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,24 +39,25 @@ class References:
         """Log pi_ref of chosen and rejected, nats; KeyError if it was not computed."""
         return self._known[_key(pair)]
 
-    def compute(self, model: Any, pairs: Iterable[Pair], progress: Callable[[int, int], object] | None = None) -> int:
+    def missing(self, pairs: Iterable[Pair]) -> list[Pair]:
+        """Those whose figures are not known, each once."""
+        return list({key: pair for pair in pairs if (key := _key(pair)) not in self._known}.values())
+
+    def compute(self, model: Any, pairs: Iterable[Pair]) -> int:
         """Compute what is not known.
 
         Args:
             model: The base model, with nothing of the training in it.
-            pairs: All pairs.
-            progress: Called with how many are done, and how many there are to compute.
+            pairs: Pairs, known or not.
 
         Returns:
             How many were computed.
         """
-        missing = list({key: pair for pair in pairs if (key := _key(pair)) not in self._known}.items())
+        missing = self.missing(pairs)
         for start in range(0, len(missing), _CHUNK):
-            if progress is not None:
-                progress(start, len(missing))
             chunk = missing[start : start + _CHUNK]
-            queries = [Query(pair.plain, (pair.chosen, pair.rejected)) for _, pair in chunk]
-            self._keep([key for key, _ in chunk], score_queries(model, queries))
+            queries = [Query(pair.plain, (pair.chosen, pair.rejected)) for pair in chunk]
+            self._keep([_key(pair) for pair in chunk], score_queries(model, queries))
         return len(missing)
 
     def _keep(self, keys: Sequence[str], scores: Sequence[Sequence[float]]) -> None:

@@ -79,8 +79,6 @@ class PopiTrainer:
                 f"User {min(shared)!r} is in train and in dev: what is measured must be new users."
             )
         self.references = References(self.identity, run)
-        everyone = [*self.train_examples, *self.dev_examples]
-        self.references.compute(lm.model, (pair for example in everyone for pair in example.pairs))
         self.networks: Networks = build_networks(lm, config)
 
     def train(self) -> PopiTrainer:

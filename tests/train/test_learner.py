@@ -133,6 +133,7 @@ def test_references_are_computed_once_and_kept(trainer, tmp_path, tiny_folder) -
     built = trainer()
     pairs = [pair for one in built.train_examples for pair in one.pairs]
     with built.networks.frozen() as model:
+        built.references.compute(model, pairs)
         fresh = References("tiny", tmp_path)
         assert fresh.compute(model, pairs) == len(pairs)
         assert fresh.compute(model, pairs) == 0
