@@ -75,6 +75,7 @@ class TrainConfig(BaseModel):
         max_grad_norm: To which each model's gradient is clipped.
         eval_every: Steps between two looks at the dev users; 0 for the end only.
         eval_users: Most dev users that are looked at.
+        save_every: Steps between two checkpoints, where the run has an output directory.
         seed: Of everything that is drawn.
     """
 
@@ -116,6 +117,7 @@ class TrainConfig(BaseModel):
 
     eval_every: Annotated[int, Field(ge=0)] = 50
     eval_users: _Positive = 64
+    save_every: _Positive = 25
     seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import random
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,13 @@ from ..messages import Message
 from ..prompts import Selection, render_infer, render_plain, render_with_signals, render_with_summary, select
 from ..scoring import Query
 from ..summary import SummaryStatement
+from .config import TrainConfig
 
 if TYPE_CHECKING:
     from ..data.record import UserRecord
     from ..models.causal_lm import CausalLM
 
-__all__ = ["Encoder", "Example", "Pair", "rotated"]
+__all__ = ["Encoder", "Example", "Pair", "batches", "rotated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,3 +145,14 @@ class Encoder:
 def rotated(pairs: Sequence[Pair], start: int, count: int) -> tuple[Pair, ...]:
     """`count` pairs from `start` on, around the end; all of them if there are fewer."""
     return tuple(pairs[(start + at) % len(pairs)] for at in range(min(count, len(pairs))))
+
+
+def batches(users: int, config: TrainConfig) -> Iterator[list[int]]:
+    """Who is in each step: everyone once, in another order, before anyone again."""
+    draws = random.Random(f"{config.seed}/batches")
+    waiting: list[int] = []
+    while True:
+        while len(waiting) < config.users_per_step:
+            waiting += draws.sample(range(users), users)
+        yield waiting[: config.users_per_step]
+        del waiting[: config.users_per_step]

@@ -48,14 +48,12 @@ class Step:
         self.metrics: dict[str, float] = {}
         self._learn = learn
         self._is_base = not learn and learner.untouched
-        self._by_request = {one.request_ids: one for one in examples}
         self._samples: list[Sample] = []
 
     def rollout(self, prompts: Sequence[Any], trainer: Any) -> dict[str, list[list[int]] | None]:
-        """TRL's `rollout_func`: prompts come repeated, once for each summary of the group."""
+        """TRL's `rollout_func`: prompts, here the users' numbers, come once for each summary of the group."""
         group = self.config.group_size
-        encode = self.networks.lm.encode_prompt
-        examples = [self._by_request[tuple(encode(messages))] for messages in prompts[::group]]
+        examples = [self.examples[int(number)] for number in prompts[::group]]
         found = sample_summaries(
             self.networks,
             self.learner.encoder,

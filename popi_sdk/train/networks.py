@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,14 @@ class Networks:
 
     def save_generator(self, folder: Path) -> None:
         """Write the generator in the same form."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """What training changes, in inferrer and generator."""
+        raise NotImplementedError
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
         raise NotImplementedError
 
     def generating(self) -> Any:
@@ -112,6 +120,16 @@ class AdapterNetworks(Networks):
     def save_generator(self, folder: Path) -> None:
         self._save(GENERATOR, folder)
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"untouched": self.untouched, **{name: list(parts) for name, parts in self._parts.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        _copy(
+            [one for name in self._parts for one in state[name]],
+            [one for parts in self._parts.values() for one in parts],
+        )
+        self.untouched = state["untouched"]
+
     def _save(self, name: str, folder: Path) -> None:
         from peft import get_peft_model_state_dict
         from safetensors.torch import save_file
@@ -175,6 +193,15 @@ class WholeNetworks(Networks):
     def save_generator(self, folder: Path) -> None:
         self._save(self._generator, folder)
 
+    def state_dict(self) -> dict[str, Any]:
+        both = {INFERRER: self.inferrer, GENERATOR: self._generator}
+        return {"untouched": self.untouched, **{name: list(model.parameters()) for name, model in both.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        _copy(state[INFERRER], list(self.inferrer.parameters()))
+        _copy(state[GENERATOR], list(self._generator.parameters()))
+        self.untouched = state["untouched"]
+
     def _save(self, model: Any, folder: Path) -> None:
         with quiet():
             model.save_pretrained(folder)
@@ -187,6 +214,11 @@ class WholeNetworks(Networks):
     @contextmanager
     def frozen(self) -> Iterator[Any]:
         yield self._base
+
+
+def _copy(values: Sequence[Any], parameters: Sequence[Any]) -> None:
+    for value, parameter in zip(values, parameters, strict=True):
+        parameter.data.copy_(value.data)
 
 
 def build_networks(lm: CausalLM, config: TrainConfig) -> Networks:

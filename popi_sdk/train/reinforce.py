@@ -6,12 +6,14 @@ import math
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ..models._quiet import quiet
+from .checkpoint import Checkpoints
 from .config import TrainConfig
-from .examples import Example
+from .examples import Example, batches
 from .joint import Step
 from .learner import GeneratorLearner
 from .networks import Networks
@@ -30,7 +32,8 @@ def reinforce(
     record: Record,
     *,
     learn: bool,
-    output: Path | None = None,
+    phase: str,
+    checkpoints: Checkpoints,
 ) -> None:
     """Train the inferrer for `config.steps` steps.
 
@@ -41,7 +44,8 @@ def reinforce(
         config: All numbers.
         record: Told of every step.
         learn: Whether the generator learns too (`joint`).
-        output: Where TRL may write; None for a folder that is thrown away.
+        phase: What it is called in the checkpoints.
+        checkpoints: Where it goes on from, and keeps its state.
 
     Raises:
         TrainingError: If a reward or a loss is not finite.
@@ -52,17 +56,22 @@ def reinforce(
     from .policy import PackedGRPOTrainer
 
     step = Step(networks, learner, examples, config, learn=learn)
-    rows = [{"prompt": list(one.request), "example": at} for at, one in enumerate(examples)]
+    # One pass over an order of our own: TRL's sampler does not know where it was when a run goes on in a later epoch.
+    order = islice(batches(len(examples), config), config.steps)
+    rows = [{"prompt": str(at), "example": at} for batch in order for at in batch]
     with tempfile.TemporaryDirectory(prefix="popi-train-") as scratch:
+        output = checkpoints.trl_folder(phase)
         with quiet():
             trainer = PackedGRPOTrainer(
                 model=networks.inferrer,
                 reward_funcs=step.reward,
-                args=_arguments(config, networks, Path(scratch) if output is None else output),
+                args=_arguments(
+                    config, networks, output or Path(scratch), None if output is None else checkpoints.every
+                ),
                 train_dataset=Dataset.from_list(rows),
                 processing_class=networks.lm.tokenizer,
                 rollout_func=step.rollout,
-                callbacks=[_callback(record, step, learner)],
+                callbacks=[_callback(record, step, learner, checkpoints)],
             )
         if config.kl:
             # Only now: given at once, TRL would load a third model, or copy the adapter, for the reference.
@@ -72,10 +81,22 @@ def reinforce(
         step.trainer = trainer
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # TRL's to mend, not the user's
-            trainer.train()
+            trainer.train(resume_from_checkpoint=_restored(phase, checkpoints, networks, learner))
 
 
-def _arguments(config: TrainConfig, networks: Networks, output: Path) -> Any:
+def _restored(phase: str, checkpoints: Checkpoints, networks: Networks, learner: GeneratorLearner) -> str | None:
+    """Built fresh, then loaded: the anchor of the divergence is the model as it was before training."""
+    found = checkpoints.latest(phase)
+    if found is None:
+        return None
+    folder, extras = found
+    networks.load_state_dict(extras["networks"])
+    learner.load_state_dict(extras["learner"])
+    learner.untouched = networks.untouched
+    return str(folder)
+
+
+def _arguments(config: TrainConfig, networks: Networks, output: Path, save_every: int | None) -> Any:
     from trl import GRPOConfig
 
     return GRPOConfig(
@@ -101,9 +122,12 @@ def _arguments(config: TrainConfig, networks: Networks, output: Path) -> Any:
         bf16=False,  # the weights have their type already
         gradient_checkpointing=False,
         logging_steps=1,
-        save_strategy="no",
+        save_strategy="no" if save_every is None else "steps",
+        save_steps=save_every or config.steps,
+        save_total_limit=2,  # the newest may be half-written
         report_to=[],
         disable_tqdm=True,
+        shuffle_dataset=False,
         remove_unused_columns=False,
     )
 
@@ -130,7 +154,7 @@ _KEPT = {
 """Of TRL's figures, those that say something here, and what they are called."""
 
 
-def _callback(record: Record, step: Step, learner: GeneratorLearner) -> Any:
+def _callback(record: Record, step: Step, learner: GeneratorLearner, checkpoints: Checkpoints) -> Any:
     from transformers import TrainerCallback
 
     class Recorder(TrainerCallback):  # type: ignore[misc] # transformers is Any to mypy
@@ -138,5 +162,9 @@ def _callback(record: Record, step: Step, learner: GeneratorLearner) -> Any:
             if logs and "reward" in logs:
                 figures = {name: float(logs[key]) for key, name in _KEPT.items() if logs.get(key) is not None}
                 record(state.global_step, figures | step.metrics | learner.metrics)
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            extras = {"networks": step.networks.state_dict(), "learner": learner.state_dict()}
+            checkpoints.complete(Path(args.output_dir) / f"checkpoint-{state.global_step}", extras)
 
     return Recorder()

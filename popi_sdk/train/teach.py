@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import random
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..prompts import Selection
+from .checkpoint import Checkpoints
 from .config import TrainConfig
-from .examples import Example, rotated
+from .examples import Example, batches, rotated
 from .learner import GeneratorLearner, Judged
 
 __all__ = ["teach"]
@@ -21,6 +21,9 @@ def teach(
     contexts: Sequence[str | Selection],
     config: TrainConfig,
     record: Callable[[int, dict[str, Any]], None],
+    *,
+    phase: str = "teach",
+    checkpoints: Checkpoints | None = None,
 ) -> None:
     """Train the generator for `config.steps` steps.
 
@@ -30,27 +33,29 @@ def teach(
         contexts: What the generator reads of each.
         config: Steps, users in a step, pairs of a user in a step.
         record: Told of every step.
+        phase: What it is called in the checkpoints.
+        checkpoints: Where it goes on from, and keeps its state.
 
     Raises:
         TrainingError: If the loss is not finite.
     """
-    batches = _batches(len(examples), config)
-    for step in range(config.steps):
+    order = batches(len(examples), config)
+    done = 0
+    if checkpoints is not None and (found := checkpoints.latest(phase)) is not None:
+        _, state = found
+        done = state["step"]
+        learner.networks.load_state_dict(state["networks"])
+        learner.load_state_dict(state["learner"])
+    for _ in range(done):
+        next(order)
+    for step in range(done, config.steps):
         judged = [
             Judged(contexts[at], rotated(examples[at].pairs, step * config.pairs_per_summary, config.pairs_per_summary))
-            for at in next(batches)
+            for at in next(order)
         ]
         deltas = [delta for row in learner.learn(judged) for delta in row]
         accuracy = statistics.fmean((delta > 0) + 0.5 * (delta == 0) for delta in deltas)
         record(step + 1, {"generator/accuracy": accuracy, **learner.metrics})
-
-
-def _batches(users: int, config: TrainConfig) -> Iterator[list[int]]:
-    """Everyone once, in another order, before anyone again."""
-    draws = random.Random(f"{config.seed}/teach")
-    waiting: list[int] = []
-    while True:
-        while len(waiting) < config.users_per_step:
-            waiting += draws.sample(range(users), users)
-        yield waiting[: config.users_per_step]
-        del waiting[: config.users_per_step]
+        if checkpoints is not None and (step + 1) % checkpoints.every == 0:
+            state = {"networks": learner.networks.state_dict(), "learner": learner.state_dict()}
+            checkpoints.save_step(phase, step + 1, {"step": step + 1, **state})

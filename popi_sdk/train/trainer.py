@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigurationError, needs_extra
 from ..evals.config import machine_facts
 from ..prompts import Selection
+from ..summary import digest
+from .checkpoint import Checkpoints
 from .config import TrainConfig
 from .dev import DevScores, look_at_dev
 from .examples import Encoder, Example
@@ -67,6 +69,8 @@ class PopiTrainer:
         run = None if self.output is None else self.output / RUN
         self.progress = progress
         self.history: list[dict[str, Any]] = []
+        self.checkpoints = Checkpoints(None, every=config.save_every, settings="", resume=False)
+        self._recorded: list[dict[str, Any]] = []
         lm = model or load_causal_lm(config.base_model, dtype=config.dtype, device=config.device)
         self.identity = lm.identity
         self.encoder = Encoder(lm, budget=config.budget, input_budget=config.input_budget)
@@ -81,26 +85,33 @@ class PopiTrainer:
         self.references = References(self.identity, run)
         self.networks: Networks = build_networks(lm, config)
 
-    def train(self) -> PopiTrainer:
+    def train(self, *, resume: bool = False) -> PopiTrainer:
         """Run the whole schedule.
 
+        Args:
+            resume: Go on from the last checkpoint in the output directory; at most `save_every` steps were lost.
+
         Raises:
-            TrainingError: If a reward or a loss is not finite, or `warm_start` finds no descriptions.
+            TrainingError: If a reward or a loss is not finite, `warm_start` finds no descriptions, or the checkpoint
+                is that of another run.
         """
         config = self.config
+        run = None if self.output is None else self.output / RUN
+        self.checkpoints = Checkpoints(run, every=config.save_every, settings=self._settings(), resume=resume)
+        self._recorded = self.checkpoints.history()
         if config.warm_start:
-            warm_start(self.networks, self.encoder, self.train_examples, config)
+            self._phase("warm start", self._start_warm)
         if config.schedule == "joint":
-            self._reinforce("joint", learn=True)
+            self._phase("joint", lambda phase: self._reinforce(phase, learn=True))
         elif config.schedule == "sequential":
             for number in range(1, config.rounds + 1):
-                self._reinforce(f"inferrer {number}", learn=False)
-                contexts = self._sampled(f"{config.seed}/round {number}")
-                self._teach(f"generator {number}", contexts)
+                self._phase(f"inferrer {number}", lambda phase: self._reinforce(phase, learn=False))
+                self._phase(f"generator {number}", lambda phase: self._teach(phase, self._sampled(phase)))
         elif config.schedule == "population":
-            self._teach("population", [""] * len(self.train_examples))
+            self._phase("population", lambda phase: self._teach(phase, [""] * len(self.train_examples)))
         else:
-            self._teach("raw-trained", [one.selection for one in self.train_examples])
+            signals = [one.selection for one in self.train_examples]
+            self._phase("raw-trained", lambda phase: self._teach(phase, signals))
         return self
 
     def evaluate(self) -> DevScores:
@@ -143,8 +154,29 @@ class PopiTrainer:
         }
         return write_trained(Path(directory), parts, facts)
 
+    def _phase(self, name: str, work: Callable[[str], None]) -> None:
+        """Do it, unless an earlier run did; what is recorded of it begins where its checkpoint is."""
+        earlier = [entry for entry in self._recorded if entry["phase"] == name]
+        if self.checkpoints.restore(name, self.networks):
+            self.history += earlier
+            return
+        found = self.checkpoints.latest(name)
+        done = int(found[0].name.rpartition("-")[2]) if found else 0
+        self.history += [entry for entry in earlier if entry["step"] <= done]
+        self.checkpoints.keep_history(self.history)
+        work(name)
+        self.checkpoints.finish(name, self.networks)
+
+    def _settings(self) -> str:
+        """What has to be the same for a run to go on."""
+        users = digest(*(one.user_id for one in self.train_examples))
+        return json.dumps({"model": self.identity, "users": users, "config": self.config.model_dump(mode="json")})
+
     def _learner(self, steps: int) -> GeneratorLearner:
         return GeneratorLearner(self.networks, self.config, self.encoder, self.references, steps=steps)
+
+    def _start_warm(self, phase: str) -> None:
+        warm_start(self.networks, self.encoder, self.train_examples, self.config)
 
     def _reinforce(self, phase: str, *, learn: bool) -> None:
         learner = self._learner(self.config.steps)
@@ -155,6 +187,8 @@ class PopiTrainer:
             self.config,
             lambda step, figures: self._record(phase, step, figures, learner),
             learn=learn,
+            phase=phase,
+            checkpoints=self.checkpoints,
         )
 
     def _teach(self, phase: str, contexts: Sequence[str | Selection]) -> None:
@@ -165,13 +199,19 @@ class PopiTrainer:
             contexts,
             self.config,
             lambda step, figures: self._record(phase, step, figures, learner),
+            phase=phase,
+            checkpoints=self.checkpoints,
         )
 
-    def _sampled(self, seed: str) -> list[str]:
-        """One stored summary for each user."""
-        temperature = self.config.temperature
+    def _sampled(self, phase: str) -> list[str]:
+        """One summary for each user, by the inferrer as it is: sampled again, they are the same."""
         rows = sample_summaries(
-            self.networks, self.encoder, self.train_examples, count=1, temperature=temperature, seed=seed
+            self.networks,
+            self.encoder,
+            self.train_examples,
+            count=1,
+            temperature=self.config.temperature,
+            seed=f"{self.config.seed}/{phase}",
         )
         return [row[0].text for row in rows]
 
@@ -182,9 +222,5 @@ class PopiTrainer:
         if self.dev_examples and (last or (every and step % every == 0)):
             entry |= look_at_dev(self.networks, learner, self.dev_examples, self.config).as_metrics()
         self.history.append(entry)
-        if self.output is not None:
-            path = self.output / RUN / "history.jsonl"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
+        self.checkpoints.record(entry)
         self.progress(entry)

@@ -1,0 +1,138 @@
+"""What a killed run goes on from: nothing half-written is ever taken for whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import TrainingError
+from .networks import Networks
+
+__all__ = ["Checkpoints"]
+
+_EXTRAS = "popi.pt"  # written last into a checkpoint of TRL's: without it, the checkpoint is not whole
+
+
+class Checkpoints:
+    """The folder `run/` of an output directory.
+
+    Args:
+        folder: Where; None for a run that keeps nothing.
+        every: Steps between two checkpoints.
+        settings: What has to be the same in the run that goes on.
+        resume: Whether to go on from what is there; otherwise it is removed.
+
+    Raises:
+        TrainingError: If what is there belongs to a run of other settings.
+    """
+
+    def __init__(self, folder: Path | None, *, every: int, settings: str, resume: bool) -> None:
+        self.folder = folder
+        self.every = every
+        if folder is None:
+            return
+        path = folder / "settings.json"
+        if resume and path.is_file() and path.read_text(encoding="utf-8") != settings:
+            raise TrainingError(
+                f"The run in {folder} has other settings or other users. Keep them, or take a new folder."
+            )
+        if not resume and folder.exists():
+            for old in folder.iterdir():
+                if not old.name.startswith("references-"):  # constants of the pairs: they stay true
+                    shutil.rmtree(old) if old.is_dir() else old.unlink()
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(settings, encoding="utf-8")
+
+    def history(self) -> list[dict[str, Any]]:
+        """What was recorded; a line that a kill cut off is left out."""
+        if self.folder is None or not (path := self.folder / "history.jsonl").is_file():
+            return []
+        lines = path.read_text(encoding="utf-8").split("\n")
+        return [json.loads(line) for line in lines[:-1] if line]
+
+    def keep_history(self, entries: Sequence[dict[str, Any]]) -> None:
+        """Replace it: what came after the checkpoint is computed again."""
+        if self.folder is not None:
+            _replace(self.folder / "history.jsonl", "".join(json.dumps(entry) + "\n" for entry in entries).encode())
+
+    def record(self, entry: dict[str, Any]) -> None:
+        """Add a line to the history."""
+        if self.folder is not None:
+            with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+
+    def finish(self, phase: str, networks: Networks) -> None:
+        """Keep the weights at the end of a phase; its own checkpoints are not needed any more."""
+        if self.folder is not None:
+            self._save(self._end_of(phase), networks.state_dict())
+            shutil.rmtree(self._inside(phase), ignore_errors=True)
+
+    def restore(self, phase: str, networks: Networks) -> bool:
+        """Load the weights of the end of a phase, if it was reached."""
+        if self.folder is None or not self._end_of(phase).is_file():
+            return False
+        networks.load_state_dict(_load(self._end_of(phase)))
+        return True
+
+    def trl_folder(self, phase: str) -> Path | None:
+        """Where TRL writes the checkpoints of a phase."""
+        return None if self.folder is None else self._inside(phase)
+
+    def complete(self, checkpoint: Path, extras: dict[str, Any]) -> None:
+        """Add to a checkpoint of TRL's what TRL does not know; with this it is whole."""
+        self._save(checkpoint / _EXTRAS, extras)
+
+    def latest(self, phase: str) -> tuple[Path, dict[str, Any]] | None:
+        """The newest whole checkpoint inside a phase, and what was added to it."""
+        if self.folder is None:
+            return None
+        found = sorted(
+            (path for path in self._inside(phase).glob("checkpoint-*") if (path / _EXTRAS).is_file()),
+            key=lambda path: int(path.name.rpartition("-")[2]),
+        )
+        return (found[-1], _load(found[-1] / _EXTRAS)) if found else None
+
+    def save_step(self, phase: str, step: int, state: dict[str, Any]) -> None:
+        """Keep the state of a phase that is not TRL's."""
+        if self.folder is not None:
+            folder = self._inside(phase)
+            new = folder / f"checkpoint-{step}"
+            new.mkdir(parents=True, exist_ok=True)
+            self._save(new / _EXTRAS, state)
+            for old in folder.glob("checkpoint-*"):
+                if old != new:
+                    shutil.rmtree(old, ignore_errors=True)
+
+    def _end_of(self, phase: str) -> Path:
+        return self._inside(phase).with_suffix(".pt")
+
+    def _inside(self, phase: str) -> Path:
+        assert self.folder is not None
+        return self.folder / phase.replace(" ", "-")
+
+    @staticmethod
+    def _save(path: Path, state: dict[str, Any]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        torch.save(state, fresh)
+        os.replace(fresh, path)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_bytes(content)
+    os.replace(fresh, path)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise TrainingError(f"The checkpoint {path} cannot be read: {error}. Train anew, without resume.") from error
+    return state
