@@ -75,6 +75,7 @@ Set: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+Resume: TypeAlias = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")]
 _OWN = ("data", "dev", "limit", "output")
 
 
@@ -90,6 +91,7 @@ def train(
     limit: Limit = None,
     seed: Seed = None,
     set_: Set = [],  # noqa: B006 - typer reads it, nobody writes it
+    resume: Resume = False,
     quiet: Quiet = False,
 ) -> None:
     """Train an inferrer that writes summaries, and the generator that reads them.
@@ -114,6 +116,10 @@ def train(
         raise UsageError(
             "Name the users and where the model goes, for example: popi train --data users.jsonl -o my-popi"
         )
+    if (Path(where["output"]) / "run").exists() and not resume:
+        raise ConfigurationError(
+            f"{where['output']} holds a run already. Give --resume to go on with it, or a new folder."
+        )
     with needs_extra("train"):
         from .. import train as training
     settings = training.as_train_config(**options)
@@ -124,7 +130,7 @@ def train(
         trainer = training.PopiTrainer(
             settings, users, others, output=where["output"], progress=_View(progress, settings.steps)
         )
-        trainer.train()
+        trainer.train(resume=resume)
         folder = trainer.save_pretrained(where["output"])
     _show(trainer, folder)
 
@@ -179,5 +185,8 @@ def _assigned(pairs: list[str]) -> dict[str, Any]:
             raise UsageError(f"--set {pair}: write NAME=VALUE, for example --set beta=0.05.")
         with needs_extra("train"):
             import yaml
-        found[name.strip()] = yaml.safe_load(value)
+        try:
+            found[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UsageError(f"--set {pair}: the value is not YAML.") from error
     return found

@@ -1,0 +1,77 @@
+"""`popi train`: from flags and from a file, what it shows, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from popi_sdk.data import tinyworld, write_users
+
+SMALL = ("--set", "users_per_step=2", "--set", "group_size=2", "--set", "budget=4", "--set", "dtype=float32")
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tinyworld.save_tiny_model(tmp_path_factory.mktemp("toy")))
+
+
+def test_ones_own_users_in_one_command(popi, toy, tmp_path: Path) -> None:
+    users = tmp_path / "users.jsonl"
+    write_users(users, (one.model_copy(update={"split": None}) for one in tinyworld.generate("train", 20)))
+    out = tmp_path / "mine"
+    ended = popi("train", "--data", str(users), "--model", toy, "--steps", "2", "-o", str(out), *SMALL)
+    assert ended.code == 0, ended.err
+    assert "joint, step 2: accuracy" in ended.err
+    assert "from_pretrained" in ended.out
+    assert {path.name for path in out.iterdir()} == {"inferrer", "generator", "popi.json", "run"}
+    lines = [json.loads(line) for line in (out / "run" / "history.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2]
+    assert "dev/own" in lines[-1]  # one in ten was kept for this
+
+    answered = popi("infer", "--inferrer", f"trained:{out}", "--say", "small please", "--json")
+    assert answered.code == 0, answered.err
+
+    again = popi("train", "--data", str(users), "--model", toy, "--steps", "2", "-o", str(out), *SMALL)
+    assert again.code == 2
+    assert "--resume" in again.err
+    resumed = popi("train", "--data", str(users), "--model", toy, "--steps", "2", "-o", str(out), *SMALL, "--resume")
+    assert resumed.code == 0, resumed.err
+
+
+def test_from_a_file_and_flags_go_before(popi, toy, tmp_path: Path) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        f"data: tinyworld\nlimit: 4\noutput: {tmp_path / 'out'}\nbase_model: {toy}\nschedule: population\nsteps: 9\n"
+        "users_per_step: 2\nadapters: null\ndtype: float32\n"
+    )
+    ended = popi("train", str(config), "--steps", "1", "--quiet")
+    assert ended.code == 0, ended.err
+    facts = json.loads((tmp_path / "out" / "popi.json").read_text())
+    assert (facts["context"], facts["config"]["steps"], facts["config"]["adapters"]) == ("none", 1, None)
+    assert not (tmp_path / "out" / "inferrer").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "tinyworld"], "popi train --data users.jsonl -o my-popi"),
+        (["--data", "nothing.jsonl", "-o", "x"], "nothing.jsonl"),
+        (["--data", "tinyworld", "-o", "x", "--set", "betta=1"], "betta"),
+        (["--data", "tinyworld", "-o", "x", "--set", "beta"], "NAME=VALUE"),
+        (["--data", "tinyworld", "-o", "x", "--set", "beta=[1"], "beta=[1"),
+        (["nowhere.yaml"], "Cannot read nowhere.yaml"),
+        (["list.yaml"], "must hold options"),
+        (["broken.yaml"], "is not YAML"),
+        (["--data", "tinyworld", "-o", "x", "--model", "no-such-folder/model"], "no-such-folder/model"),
+    ],
+)
+def test_what_cannot_be_is_said_and_nothing_is_left(popi, tmp_path: Path, monkeypatch, arguments, message) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.yaml").write_text("- steps\n")
+    (tmp_path / "broken.yaml").write_text("steps: [1\n")
+    ended = popi("train", *arguments)
+    assert ended.code == 2
+    assert message in " ".join(ended.err.split())
+    assert not (tmp_path / "x").exists()
