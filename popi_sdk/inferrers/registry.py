@@ -17,8 +17,8 @@ __all__ = ["GROUP", "create_inferrer", "inferrer_names"]
 GROUP = "popi_sdk.inferrers"
 
 _MODEL_FREE = ("heuristic", "local")
-"""`local` is the inferrer that measurements speak for most among those that run offline (docs/results): of the untrained
-ones no other is better throughout, and the prompted one is significantly worse than its control on polis."""
+"""`local` is the inferrer that measurements speak for most among those that run offline (docs/results): none of the
+untrained ones is better throughout, and the prompted one is significantly worse than its control on polis."""
 
 
 def create_inferrer(inferrer: str | PreferenceInferrer | Generator, **options: Any) -> PreferenceInferrer:
