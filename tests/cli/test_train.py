@@ -64,7 +64,7 @@ def test_from_a_file_and_flags_go_before(popi, toy, tmp_path: Path) -> None:
         (["nowhere.yaml"], "Cannot read nowhere.yaml"),
         (["list.yaml"], "must hold options"),
         (["broken.yaml"], "is not YAML"),
-        (["--data", "tinyworld", "-o", "x", "--model", "no-such-folder/model"], "no-such-folder/model"),
+        (["--data", "tinyworld", "-o", "x", "--model", "./no-model"], "no-model"),
     ],
 )
 def test_what_cannot_be_is_said_and_nothing_is_left(popi, tmp_path: Path, monkeypatch, arguments, message) -> None:
