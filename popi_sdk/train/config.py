@@ -60,8 +60,6 @@ class TrainConfig(BaseModel):
         input_budget: Most tokens of signals that the inferrer reads.
         reward_frozen: Share of the reward that comes from the untouched base model reading the summary: what keeps
             inferrer and generator from a private code.
-        reward_over_empty: Subtract what the plain prompt would earn. It shifts every reward of a user alike, so it
-            changes the figures that are shown and no advantage.
         length_penalty: Subtracted from the reward of a summary that fills the budget; in proportion below.
         overlap_penalty: Subtracted, times the share of the summary's 4-grams that stand in the signals: a summary
             describes, it does not quote.
@@ -103,7 +101,6 @@ class TrainConfig(BaseModel):
     input_budget: _Positive = 1_024
 
     reward_frozen: _Share = 0.5
-    reward_over_empty: bool = False
     length_penalty: Annotated[float, Field(ge=0)] = 0.0
     overlap_penalty: Annotated[float, Field(ge=0)] = 0.0
     entropy_bonus: Annotated[float, Field(ge=0)] = 0.05
