@@ -106,7 +106,7 @@ def test_backend_strings_are_prompted_inferrers_over_them(gguf: Path) -> None:
 
 
 def test_names_and_plugins(plugins: None) -> None:
-    assert inferrer_names() == ["broken", "heuristic", "local", "odd", "plugin", "wrong"]
+    assert inferrer_names() == ["broken", "heuristic", "local", "odd", "plugin", "trained", "wrong"]
     built = create_inferrer("plugin:model@http://x", tone="kind")
     assert isinstance(built, Plugin)
     spec, options = built.given
@@ -132,7 +132,7 @@ async def test_a_generator_plugin_is_a_backend_like_any_other_and_is_closed_with
         (
             "nothing",
             {},
-            "The inferrer 'nothing' is unknown. Known: broken, heuristic, local, odd, plugin, wrong, and every",
+            "The inferrer 'nothing' is unknown. Known: broken, heuristic, local, odd, plugin, trained, wrong, and",
         ),
         ("", {}, "is not a backend"),
         (5, {}, "An inferrer is a string, a PreferenceInferrer or a Generator, not 5"),
