@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .. import __version__
 from ..errors import ConfigurationError
 from ..models.trained import FORMAT, MANIFEST
 from ..prompts import template_digest
@@ -20,6 +21,7 @@ RUN = "run"
 """The folder beside the parts with what a run keeps: its history, references and checkpoint."""
 
 _PARTS = ("inferrer", "generator")
+_TEMPLATES = {"summary": ("infer", "answer_summary"), "signals": ("answer_signals",), "none": ("plain",)}
 _OURS = {RUN, MANIFEST, *_PARTS}
 _FRESH = ".new-"
 
@@ -44,7 +46,8 @@ def write_trained(directory: Path, parts: Mapping[str, Callable[[Path], None]], 
     manifest = {
         "format": FORMAT,
         **{name: name for name in parts},
-        "templates": {name: template_digest(name) for name in ("infer", "answer_summary")},
+        "popi_sdk": __version__,
+        "templates": {name: template_digest(name) for name in _TEMPLATES[facts["context"]]},
         **facts,
     }
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, needs_extra
 from ..evals.config import machine_facts
+from ..models.fingerprint import base_digest
 from ..prompts import Selection
 from ..summary import digest
 from .checkpoint import Checkpoints
@@ -73,6 +74,8 @@ class PopiTrainer:
         self._recorded: list[dict[str, Any]] = []
         lm = model or load_causal_lm(config.base_model, dtype=config.dtype, device=config.device)
         self.identity = lm.identity
+        self._base = config.base_model or lm.name
+        self.base_digest = base_digest(self._base) if lm.folder else None  # before training, which may be in place
         self.encoder = Encoder(lm, budget=config.budget, input_budget=config.input_budget)
         self.train_examples = self.encoder.examples(train)
         dev_records = list(dev)
@@ -142,10 +145,9 @@ class PopiTrainer:
         parts = {"generator": self.networks.save_generator}
         if context == "summary":
             parts["inferrer"] = self.networks.save_inferrer
-        base = self.config.base_model or self.networks.lm.name
         facts = {
-            "base_model": str(Path(base).resolve()) if Path(base).is_dir() else base,
-            "base_identity": self.identity,
+            "base_model": str(Path(self._base).resolve()) if Path(self._base).exists() else self._base,
+            "base_digest": self.base_digest,
             "context": context,
             "budget": self.config.budget,
             "input_budget": self.config.input_budget,
