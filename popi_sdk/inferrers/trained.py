@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from ..errors import ConfigurationError
 from ..generators import BackendSpec, GenerationOptions, Generator
 from ..generators.hf import HfGenerator
+from ..generators.llamacpp import LlamaCppGenerator
+from ..models.catalog import CATALOG, DEFAULT_MODEL
 from ..models.trained import TrainedModel, is_adapter, read_trained, trained_folder
 from ..prompts import template_digest
 from .prompted import PromptedInferrer
 
-__all__ = ["TrainedInferrer", "check_templates", "part_generator"]
+__all__ = ["Engine", "TrainedInferrer", "check_templates", "part_generator"]
+
+Engine = Literal["transformers", "llamacpp"]
 
 _TEMPLATES = ("infer", "answer_summary", "answer_signals", "plain")
 
@@ -23,8 +27,12 @@ class TrainedInferrer(PromptedInferrer):
 
     Args:
         directory: What `PopiTrainer.save_pretrained` wrote, or its id on the hub, `owner/name`.
+        engine: `transformers`, or `llamacpp`: the embedded engine, with the adapter converted once into the cache.
         base_model: Where the weights lie that it was trained on, if not where `popi.json` says; they must be the same.
-        options: For `HfGenerator`: `dtype`, `device`, `batch_size`, `timeout`.
+        gguf: For `llamacpp`, a GGUF of the base, where it was trained on something else or in another precision; it is
+            not compared with the base that it was trained on.
+        options: For the engine's generator. `transformers`: `dtype`, `device`, `batch_size`, `timeout`; `llamacpp`:
+            `context`, `threads`, `timeout`.
 
     Attributes:
         trained: What the directory says of itself.
@@ -35,7 +43,15 @@ class TrainedInferrer(PromptedInferrer):
 
     name = "trained"
 
-    def __init__(self, directory: str | Path, *, base_model: str | Path | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        engine: Engine = "transformers",
+        base_model: str | Path | None = None,
+        gguf: str | Path | None = None,
+        **options: Any,
+    ) -> None:
         trained = read_trained("trained", trained_folder(directory))
         self.trained = trained if base_model is None else trained.model_copy(update={"base_model": str(base_model)})
         path = self.trained.inferrer_path
@@ -46,7 +62,7 @@ class TrainedInferrer(PromptedInferrer):
             )
         check_templates(self.trained)
         super().__init__(
-            part_generator(self.trained, path, **options),
+            part_generator(self.trained, path, engine=engine, gguf=gguf, **options),
             input_budget=self.trained.input_budget,
             options=GenerationOptions(max_tokens=self.trained.budget),  # where sampling ended in training
         )
@@ -71,17 +87,57 @@ class TrainedInferrer(PromptedInferrer):
         await self.generator.aclose()
 
 
-def part_generator(trained: TrainedModel, part: Path | None, **options: Any) -> Generator:
+def part_generator(
+    trained: TrainedModel,
+    part: Path | None,
+    *,
+    engine: Engine = "transformers",
+    gguf: str | Path | None = None,
+    **options: Any,
+) -> Generator:
     """A generator over one half of a trained model; over the base where that half was not trained.
+
+    Both halves share what they can: one copy of the base, or one embedded engine with both adapters.
 
     Args:
         trained: What `read_trained` gave.
         part: Its `inferrer_path` or `generator_path`.
-        options: For `HfGenerator`.
+        engine: `transformers` or `llamacpp`.
+        gguf: As for `TrainedInferrer`.
+        options: For the engine's generator.
+
+    Raises:
+        ConfigurationError: If the engine is unknown, or cannot run such a model.
     """
+    if engine == "llamacpp":
+        return _embedded(trained, part, gguf, options)
+    if engine != "transformers":
+        raise ConfigurationError(f"engine={engine!r} is unknown. Use 'transformers' or 'llamacpp'.")
+    if gguf is not None:
+        raise ConfigurationError("gguf= is for engine='llamacpp'. For other weights of the base give base_model=.")
     if part is not None and not is_adapter(part):
         return HfGenerator(part, **options)
     return HfGenerator(trained.base_model, adapter=part, base_digest=trained.base_digest, **options)
+
+
+def _embedded(
+    trained: TrainedModel, part: Path | None, gguf: str | Path | None, options: dict[str, Any]
+) -> LlamaCppGenerator:
+    parts = [path for path in (trained.inferrer_path, trained.generator_path) if path is not None]
+    if whole := [path for path in parts if not is_adapter(path)]:
+        raise ConfigurationError(
+            f"{whole[0]} is a whole model, and engine='llamacpp' runs adapters. Use engine='transformers', or convert "
+            "it with llama.cpp's own tools and use it as llamacpp:PATH.gguf."
+        )
+    base = trained.base_model
+    if gguf is None and not (base in CATALOG or base.lower().endswith(".gguf")):
+        raise ConfigurationError(
+            f"{trained.directory} was trained on {base}, which is no GGUF, and engine='llamacpp' needs one: give "
+            "gguf=PATH, made from the same weights with llama.cpp's convert_hf_to_gguf.py."
+        )
+    digest = trained.base_digest if gguf is None else None
+    source = gguf or (None if base == DEFAULT_MODEL.name else base)  # None is pulled at first use
+    return LlamaCppGenerator(source, adapter=part, adapters=parts, base_digest=digest, **options)
 
 
 def check_templates(trained: TrainedModel) -> None:

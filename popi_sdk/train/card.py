@@ -153,7 +153,7 @@ def _data(facts: Mapping[str, Any]) -> Iterable[str]:
     return [
         "## Data",
         _table(("side", "data", "users", "pairs", "licence", "SHA-256 of its users"), rows),
-        "The users of both sides are different people.",
+        *(["The users of both sides are different people."] if len(rows) > 1 else []),
     ]
 
 
