@@ -105,7 +105,8 @@ def train(
       popi train my-run.yaml
       popi infer --inferrer trained:my-popi --signals examples/data/short.jsonl
 
-    The folder then holds inferrer/, generator/ and popi.json; run/history.jsonl has the curves.
+    The folder then holds inferrer/, generator/, popi.json and README.md, a model card;
+    run/history.jsonl has the curves.
     """
     flags = {"base_model": model, "schedule": schedule, "steps": steps, "seed": seed}
     own = {"data": data, "dev": dev, "limit": limit, "output": output}
@@ -131,7 +132,9 @@ def train(
             settings, users, others, output=where["output"], progress=_View(progress, settings.steps)
         )
         trainer.train(resume=resume)
-        folder = trainer.save_pretrained(where["output"])
+        folder = trainer.save_pretrained(
+            where["output"], about={name: str(where[name]) for name in ("data", "dev") if where[name]}
+        )
     _show(trainer, folder)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, UsageError
+from ..models.fingerprint import check_base
 from ..models.trained import MANIFEST as TRAINED
 from ..models.trained import TrainedModel, is_adapter
 from .config import EvalConfig, machine_facts
@@ -56,6 +57,8 @@ def check_models(config: EvalConfig, methods: Sequence[Method]) -> dict[str, str
                 f"{trained.name}={trained.directory} was trained from {trained.base_model}, which is not the model "
                 f"that reads here. Give --model {trained.base_model}."
             )
+        if _is_adapter(trained):
+            check_base(config.model, trained.base_digest, f"{trained.name}={trained.directory}")
         weights[f"{trained.name}=" if trained.name in config.readers else trained.name] = _state(trained)
     return weights
 

@@ -34,11 +34,13 @@ class HfGenerator(Generator):
     Greedy and with seed 0 unless the options say otherwise. Calls that come at the same time, from threads or tasks,
     are answered together, and so are the prompts of `generate_batch`. In float32 an answer does not depend on what is
     answered beside it; in bfloat16 rounding can tip a word. The model is loaded at first use and shared by all
-    generators of the same arguments. `max_retries` has no meaning here.
+    generators of the same model, type and device, also where their adapters differ: those take turns. `max_retries` has
+    no meaning here.
 
     Args:
         model: A hub id, a folder that `save_pretrained` wrote, or the path of a GGUF; None for the default model.
         adapter: The folder or the hub id of a LoRA adapter.
+        base_digest: What `base_digest` must say of the model's weights, found out at first use; None for whatever.
         dtype: `auto` (bfloat16 where the device computes in it natively, else float32), `float32`, `bfloat16`,
             `float16`.
         device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:0`, `mps`.
@@ -59,6 +61,7 @@ class HfGenerator(Generator):
         model: str | Path | None = None,
         *,
         adapter: str | Path | None = None,
+        base_digest: str | None = None,
         dtype: str = "auto",
         device: str = "auto",
         batch_size: int = 32,
@@ -66,8 +69,8 @@ class HfGenerator(Generator):
         max_retries: int | None = None,
     ) -> None:
         identity = model_identity(model) + (f"+{adapter_identity(adapter)}" if adapter else "")
-        load = partial(_load, model, adapter=adapter, dtype=dtype, device=device)
-        key = (identity, dtype, device, _whole(batch_size))
+        load = partial(_load, model, base_digest, adapter=adapter, dtype=dtype, device=device)
+        key = (f"{identity}={base_digest}" if base_digest else identity, dtype, device, _whole(batch_size))
         self._set_up(
             name=_name_of(model),
             identity=f"{identity}:{dtype}",
@@ -266,11 +269,12 @@ class HfGenerator(Generator):
         return lambda: self.origin.timeout(seconds, retryable=False)
 
 
-def _load(source: str | Path | None, **options: Any) -> tuple[CausalLM, str | None]:
-    from ..models.causal_lm import load_causal_lm
+def _load(source: str | Path | None, base_digest: str | None, **options: Any) -> tuple[CausalLM, str | None]:
+    from ..models.fingerprint import check_base
+    from ..models.shared import shared_causal_lm
 
-    model = load_causal_lm(source, **options)
-    return model, model.adapter
+    check_base(source, base_digest, str(options["adapter"]))
+    return shared_causal_lm(source, **options)
 
 
 def _name_of(source: str | Path | None) -> str:

@@ -13,6 +13,9 @@ from ..errors import ConfigurationError, PopiError
 from ..messages import Message, Prompt, as_messages
 from ..models import resolve_gguf
 from ..models.engine import Engine, EngineKey, engines, load_library
+from ..models.fingerprint import check_base
+from ..models.folders import adapter_identity
+from ..models.lora_gguf import lora_to_gguf
 from ..settings import get_settings
 from .base import Generator
 from .faults import Origin
@@ -42,6 +45,10 @@ class LlamaCppGenerator(Generator):
 
     Args:
         model: Path of a GGUF, or a name of the catalog; None for the default model.
+        adapter: Which of the adapters takes part; None for the model alone.
+        adapters: Folders of LoRA adapters that the engine loads, converted once into the cache; none for `adapter`
+            alone. Generators that name the same ones share an engine.
+        base_digest: What `base_digest` must say of the model, found out at first use; None for whatever.
         context: Context in tokens; None for POPI_CONTEXT, 0 for the model's own.
         threads: None for POPI_THREADS, 0 for one per core.
         timeout: Seconds for one answer, waiting for the engine included. None for POPI_TIMEOUT.
@@ -59,6 +66,9 @@ class LlamaCppGenerator(Generator):
         self,
         model: str | Path | None = None,
         *,
+        adapter: str | Path | None = None,
+        adapters: Sequence[str | Path] = (),
+        base_digest: str | None = None,
         context: int | None = None,
         threads: int | None = None,
         timeout: float | None = None,
@@ -67,6 +77,12 @@ class LlamaCppGenerator(Generator):
         settings = get_settings()
         self._path = None if model is None else resolve_gguf(model, pull_missing=False)
         self.model = "smollm2-135m-instruct" if model is None else Path(model).stem
+        self.adapter = adapter
+        self.adapters = tuple(adapters) or (() if adapter is None else (adapter,))
+        if adapter is not None and adapter not in self.adapters:
+            raise ConfigurationError(f"adapter={adapter} is not among adapters={list(map(str, self.adapters))}.")
+        self._states = {one: adapter_identity(one) for one in self.adapters}
+        self._base_digest = base_digest
         self.context = settings.context if context is None else _whole("context", context)
         self.threads = settings.threads if threads is None else _whole("threads", threads)
         self.timeout = seconds_of(settings.timeout if timeout is None else timeout)
@@ -141,7 +157,8 @@ class LlamaCppGenerator(Generator):
 
     @property
     def identity(self) -> str:
-        return f"{self.backend}:{self._path or self.model}"
+        adapter = "" if self.adapter is None else f"+{self._states[self.adapter]}"
+        return f"{self.backend}:{self._path or self.model}{adapter}"
 
     def start(self) -> None:
         """Load the model now instead of at first use."""
@@ -175,7 +192,10 @@ class LlamaCppGenerator(Generator):
     def _hold_locked(self) -> tuple[EngineKey, Engine]:
         if self._held is None:
             load_library()  # before the weights are pulled for it
-            self._held = engines.acquire(self._path or resolve_gguf(None), self.context, self.threads)
+            path = self._path or resolve_gguf(None)
+            check_base(path, self._base_digest, str(self.adapter))
+            converted = [str(lora_to_gguf(adapter, path)) for adapter in self.adapters]
+            self._held = engines.acquire(path, self.context, self.threads, converted)
         return self._held
 
     def _job(self, messages: Prompt, options: GenerationOptions | None, timeout: float | None, *, pieces: bool) -> _Job:
@@ -184,6 +204,9 @@ class LlamaCppGenerator(Generator):
         seconds = self.timeout if timeout is None else seconds_of(timeout)
         request = self._protocol.request(self.model, as_messages(messages), options, stream=True)
         request |= {"temperature": options.temperature or 0.0, "seed": options.seed or 0}
+        if self.adapters:  # the engine's others take no part
+            on = [] if self.adapter is None else [self.adapters.index(self.adapter)]
+            request["lora"] = [{"id": place, "scale": 1.0} for place in on]
         return _Job(request, seconds, pieces)
 
     def _stream(self, job: _Job) -> GenerationStream:

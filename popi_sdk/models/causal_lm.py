@@ -43,6 +43,7 @@ class CausalLM:
         chat: Its chat template with the tokenizer.
         name: What people call it.
         adapter: The adapter that takes part now; None for the base alone.
+        folder: Where it was loaded from; None if it was built in this process.
         lock: Held while somebody relies on which adapter takes part; `use` takes it.
     """
 
@@ -52,6 +53,7 @@ class CausalLM:
         self.chat = ChatEncoder(tokenizer, name)
         self.name = name
         self.adapter: str | None = None
+        self.folder: Path | None = None
         self.lock = threading.RLock()
         self._identity = identity
         self._adapters: dict[str, Folder] = {}
@@ -64,6 +66,11 @@ class CausalLM:
         """What decides its outputs: the source and state of the weights, the adapter that takes part, the type."""
         adapter = f"+{self._adapters[self.adapter].identity}" if self.adapter else ""
         return f"{self._identity}{adapter}:{str(self.dtype).removeprefix('torch.')}"
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names of the adapters that are attached."""
+        return tuple(self._adapters)
 
     @property
     def device(self) -> Any:
@@ -187,6 +194,7 @@ def load_causal_lm(
         model = _model(folder, kind)
         tokenizer = _tokenizer(folder)
         loaded = CausalLM(model.to(where), tokenizer, name=folder.name, identity=folder.identity)
+    loaded.folder = folder.path
     if adapter is not None:
         loaded.attach(adapter, ADAPTER)
         loaded._switch(ADAPTER)

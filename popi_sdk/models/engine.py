@@ -27,8 +27,8 @@ from ..messages import Message
 
 __all__ = ["Engine", "EngineKey", "EnginePool", "engines", "load_library"]
 
-EngineKey = tuple[str, int, int]
-"""(path, context in tokens, threads): engines that differ in one of these are not shared."""
+EngineKey = tuple[str, int, int, tuple[str, ...]]
+"""(path, context in tokens, threads, adapters): engines that differ in one of these are not shared."""
 
 _BACKEND = "llamacpp"
 
@@ -61,13 +61,14 @@ class Engine:
         path: The GGUF.
         context: Tokens of the context; 0 for the model's own.
         threads: 0 for one per core.
+        adapters: LoRA adapters as GGUF, loaded beside it; a request names those that take part by their place.
 
     Raises:
         MissingExtraError: If xllamacpp is not installed.
         ConfigurationError: If llama.cpp cannot load the file.
     """
 
-    def __init__(self, path: Path, context: int, threads: int) -> None:
+    def __init__(self, path: Path, context: int, threads: int, adapters: Sequence[str] = ()) -> None:
         xllamacpp = load_library()
         self.path = path
         self.model = path.stem
@@ -77,7 +78,7 @@ class Engine:
         self._closed = threading.Event()
         self._server: Any = None
         try:
-            self._server = xllamacpp.Server(self._params(xllamacpp, context, threads))
+            self._server = xllamacpp.Server(self._params(xllamacpp, context, threads, adapters))
         except RuntimeError as error:
             raise ConfigurationError(
                 f"llama.cpp cannot load {path}: {error} Check that it is a complete GGUF of a supported model."
@@ -87,8 +88,9 @@ class Engine:
         self._server.handle_metrics()
         self._address = urlsplit(self._server.listening_address)
 
-    def _params(self, xllamacpp: Any, context: int, threads: int) -> Any:
+    def _params(self, xllamacpp: Any, context: int, threads: int, adapters: Sequence[str]) -> Any:
         params = xllamacpp.CommonParams()
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(adapter, 0.0) for adapter in adapters]
         params.model.path = str(self.path)
         params.n_ctx = context
         params.n_batch = params.n_ubatch = _BATCH
@@ -253,7 +255,7 @@ class EnginePool:
         self._pid: int | None = None
         self._over = False
 
-    def acquire(self, path: Path, context: int, threads: int) -> tuple[EngineKey, Engine]:
+    def acquire(self, path: Path, context: int, threads: int, adapters: Sequence[str] = ()) -> tuple[EngineKey, Engine]:
         """The engine of a model, started if it does not run; give it back with `release`.
 
         Raises:
@@ -261,14 +263,14 @@ class EnginePool:
         """
         self.check_process()
         load_library()
-        key = (str(path.resolve()), context, threads)
+        key = (str(path.resolve()), context, threads, tuple(adapters))
         with self._lock:
             if self._over:
                 raise BackendError("The process is ending: no engine is started any more.", backend=_BACKEND)
             engine, holders = self._held.get(key, (None, 0))
             if engine is None:
                 self._register()
-                engine = Engine(path, context, threads)
+                engine = Engine(path, context, threads, adapters)
             self._held[key] = (engine, holders + 1)
             return key, engine
 

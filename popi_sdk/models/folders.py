@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from .catalog import CATALOG, DEFAULT_MODEL
 from .convert import gguf_to_safetensors
 from .resolve import resolve_gguf
 
-__all__ = ["Folder", "adapter_folder", "adapter_identity", "model_folder", "model_identity"]
+__all__ = ["Folder", "adapter_folder", "adapter_identity", "hub_folder", "model_folder", "model_identity"]
 
 _HUB_ID = re.compile(r"\w[\w.-]{0,95}(/\w[\w.-]{0,95})?")
 _FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors"]
@@ -53,7 +54,7 @@ def model_folder(source: str | Path | None) -> Folder:
     if path.exists():
         converted = gguf_to_safetensors(resolve_gguf(path))
         return Folder(converted, str(source), converted.name)
-    folder = _from_hub(str(source), "model")
+    folder = hub_folder(str(source), "model")
     _check_model(folder.path)
     if not any(folder.path.glob("*.safetensors")):
         raise ConfigurationError(f"{source}: the hub has no safetensors of it. Convert it, and give the folder.")
@@ -68,7 +69,7 @@ def adapter_folder(adapter: str | Path) -> Folder:
     """
     identity = adapter_identity(adapter)
     path = _expanded(adapter)
-    folder = Folder(path, str(adapter), identity) if path.is_dir() else _from_hub(str(adapter), "adapter")
+    folder = Folder(path, str(adapter), identity) if path.is_dir() else hub_folder(str(adapter), "adapter")
     _check_adapter(folder.path)
     return folder
 
@@ -157,8 +158,19 @@ def _state_of(path: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def _from_hub(name: str, what: str) -> Folder:
-    """The hub's snapshot of a repository, in the cache that all tools of the hub share."""
+def hub_folder(name: str, what: str, *, inside: Sequence[str] = (), files: Sequence[str] = ()) -> Folder:
+    """The hub's snapshot of a repository, in the cache that all tools of the hub share.
+
+    Args:
+        name: Its id.
+        what: What is looked for, for messages.
+        inside: Folders whose weights and settings are fetched; none for those at the top.
+        files: Further files that are fetched, by their paths.
+
+    Raises:
+        MissingExtraError: If the hub's client is not installed.
+        ConfigurationError: If the hub has no such repository, or cannot be asked.
+    """
     from . import _hub  # noqa: F401
 
     with needs_extra("hf"):
@@ -167,7 +179,11 @@ def _from_hub(name: str, what: str) -> Folder:
     offline = get_settings().offline
     try:
         # Weights in other formats than safetensors can run code when they are read: they are not fetched.
-        found = snapshot_download(name, local_files_only=offline, allow_patterns=_FILES, ignore_patterns=["*/*"])
+        wanted = [f"{folder}/{pattern}" for folder in inside for pattern in _FILES] if inside else _FILES
+        deeper = [f"{folder}/*/*" for folder in inside] if inside else ["*/*"]
+        found = snapshot_download(
+            name, local_files_only=offline, allow_patterns=[*wanted, *files], ignore_patterns=deeper
+        )
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise ConfigurationError(
             f"{name} is no folder here, and the hub has no {what} of that name that you may read. Check its spelling; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -9,14 +10,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import ConfigurationError
 from ..summary import DEFAULT_BUDGET
+from .fingerprint import check_base
+from .folders import hub_folder
 
 if TYPE_CHECKING:
     from .causal_lm import CausalLM
 
-__all__ = ["MANIFEST", "TrainedModel", "is_adapter", "load_part", "read_trained"]
+__all__ = ["MANIFEST", "PARTS", "TrainedModel", "is_adapter", "load_part", "read_trained", "trained_folder"]
 
 MANIFEST = "popi.json"
 FORMAT = 1
+PARTS = ("inferrer", "generator")
+_HUB_ID = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}")
 
 
 class TrainedModel(BaseModel):
@@ -25,11 +30,14 @@ class TrainedModel(BaseModel):
     Attributes:
         format: Version of this form.
         base_model: What it was trained from: a name, an id or a path, as for `load_causal_lm`.
+        base_digest: Of the base's weights, as `base_digest` gives it; None where it was not kept.
         context: What its generator reads beside the prompt.
         inferrer: Folder in the directory with the trained inference model (an adapter or a whole model).
         generator: Folder with the trained generator; None for the base model.
         budget: Most tokens of a summary that it was trained for.
         input_budget: Most tokens of signals that its inferrer was shown.
+        templates: Digest of each prompt template that it was trained with.
+        popi_sdk: The version that wrote it.
         name: The row's name (not in the file).
         directory: Where it lies (not in the file).
     """
@@ -38,11 +46,14 @@ class TrainedModel(BaseModel):
 
     format: Literal[1] = 1
     base_model: str
+    base_digest: str | None = None
     context: Literal["none", "signals", "summary"] = "summary"
     inferrer: str | None = None
     generator: str | None = None
     budget: Annotated[int, Field(gt=0)] = DEFAULT_BUDGET
     input_budget: Annotated[int, Field(gt=0)] = 1_024
+    templates: dict[str, str] = {}
+    popi_sdk: str | None = None
     name: str = ""
     directory: Path = Path()
 
@@ -61,14 +72,28 @@ def load_part(trained: TrainedModel, part: Path, like: CausalLM) -> CausalLM:
     """Load the trained inferrer or generator, an adapter or a whole model, in the type and on the device of another.
 
     Raises:
-        ConfigurationError: If it cannot be read, or its base model is not there.
+        ConfigurationError: If it cannot be read, its base model is not there, or has other weights than it had.
     """
     from .causal_lm import load_causal_lm
 
     dtype, device = str(like.dtype).removeprefix("torch."), str(like.device)
     if is_adapter(part):
+        check_base(trained.base_model, trained.base_digest, str(trained.directory))
         return load_causal_lm(trained.base_model, adapter=part, dtype=dtype, device=device)
     return load_causal_lm(part, dtype=dtype, device=device)
+
+
+def trained_folder(source: str | Path) -> Path:
+    """The directory with a trained model: as it is, or, for `owner/name`, the hub's snapshot of it.
+
+    Raises:
+        ConfigurationError: If the hub is needed, and has no such repository or cannot be asked.
+        MissingExtraError: If its client is needed and not installed.
+    """
+    path = Path(source).expanduser()
+    if path.exists() or not (isinstance(source, str) and _HUB_ID.fullmatch(source)):
+        return path
+    return hub_folder(source, "trained model", inside=PARTS, files=[MANIFEST]).path
 
 
 def is_adapter(part: Path) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from ..errors import ConfigurationError
 from ..generators import Generation, GenerationOptions, Generator, as_options, create_generator
@@ -71,22 +71,41 @@ class Personalizer:
         self._cache = SummaryCache(cache_size)
 
     @classmethod
-    def from_pretrained(cls, directory: str | Path, **options: Any) -> Self:
+    def from_pretrained(
+        cls,
+        directory: str | Path,
+        *,
+        engine: Literal["transformers", "llamacpp"] = "transformers",
+        base_model: str | Path | None = None,
+        gguf: str | Path | None = None,
+        backend: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Self:
         """Both halves that training wrote: the inferrer, and the generator that learnt to read its summaries.
 
+        Two adapters share one copy of their base: it is loaded once, and they take turns.
+
         Args:
-            directory: What `PopiTrainer.save_pretrained` wrote.
+            directory: What `PopiTrainer.save_pretrained` wrote, or its id on the hub, `owner/name`.
+            engine: `transformers`, or `llamacpp`: the embedded engine, with the adapters converted once into the cache.
+            base_model: Where the base's weights lie, if not where they lay in training; they must be the same.
+            gguf: For `llamacpp`, a GGUF of the base, where it was trained on something else or in another precision.
+            backend: Options of the engine for both: `dtype`, `device`, `batch_size`, `timeout`; for `llamacpp`
+                `context`, `threads`, `timeout`.
             options: As for the constructor; `budget` is the one it was trained for unless said otherwise.
 
         Raises:
-            ConfigurationError: If the directory is not there or has no inferrer.
-            MissingExtraError: At first use, if the extra `hf` is not installed.
+            ConfigurationError: If the directory is not there or has no inferrer; at first use, if its base has other
+                weights now.
+            MissingExtraError: At first use, if the extra `hf` is not installed (for `llamacpp`, `local` too).
         """
         from ..inferrers.trained import TrainedInferrer, part_generator
 
-        inferrer = TrainedInferrer(directory)
+        backend = backend or {}
+        inferrer = TrainedInferrer(directory, engine=engine, base_model=base_model, gguf=gguf, **backend)
         trained = inferrer.trained
-        built = cls(inferrer, part_generator(trained, trained.generator_path), **{"budget": trained.budget} | options)
+        generator = part_generator(trained, trained.generator_path, engine=engine, gguf=gguf, **backend)
+        built = cls(inferrer, generator, **{"budget": trained.budget} | options)
         built._owned = [built.inferrer, built.generator]
         return built
 

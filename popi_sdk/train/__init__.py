@@ -10,9 +10,22 @@ PopiTrainer(TrainConfig(steps=100), train=users).train().save_pretrained("my-pop
 """
 
 from ..models import _torch  # noqa: F401 - first: torch's threads are then set up to share busy cores
+from .card import write_card
 from .config import LoraSettings, TrainConfig, as_train_config
 from .dev import DevScores
+from .facts import About
+from .hub import push_to_hub
 from .trainer import PopiTrainer
 from .users import training_users
 
-__all__ = ["DevScores", "LoraSettings", "PopiTrainer", "TrainConfig", "as_train_config", "training_users"]
+__all__ = [
+    "About",
+    "DevScores",
+    "LoraSettings",
+    "PopiTrainer",
+    "TrainConfig",
+    "as_train_config",
+    "push_to_hub",
+    "training_users",
+    "write_card",
+]

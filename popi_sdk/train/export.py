@@ -1,4 +1,4 @@
-"""What training leaves: `inferrer/`, `generator/` and `popi.json`, whole or not at all."""
+"""What training leaves: `inferrer/`, `generator/`, `README.md` and `popi.json`, whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .. import __version__
 from ..errors import ConfigurationError
-from ..models.trained import FORMAT, MANIFEST
+from ..models.trained import FORMAT, MANIFEST, PARTS
 from ..prompts import template_digest
+from .card import CARD, card
 
 __all__ = ["RUN", "write_trained"]
 
 RUN = "run"
 """The folder beside the parts with what a run keeps: its history, references and checkpoint."""
 
-_PARTS = ("inferrer", "generator")
-_OURS = {RUN, MANIFEST, *_PARTS}
+_TEMPLATES = {"summary": ("infer", "answer_summary"), "signals": ("answer_signals",), "none": ("plain",)}
+_OURS = {RUN, MANIFEST, CARD, *PARTS}
 _FRESH = ".new-"
 
 
@@ -44,14 +46,17 @@ def write_trained(directory: Path, parts: Mapping[str, Callable[[Path], None]], 
     manifest = {
         "format": FORMAT,
         **{name: name for name in parts},
-        "templates": {name: template_digest(name) for name in ("infer", "answer_summary")},
+        "popi_sdk": __version__,
+        "templates": {name: template_digest(name) for name in _TEMPLATES[facts["context"]]},
         **facts,
     }
+    readme = card(manifest, directory.resolve().name)
     try:
         for name, write in parts.items():
             (fresh / name).mkdir(parents=True)
             write(fresh / name)
         (fresh / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (fresh / CARD).write_text(readme, encoding="utf-8")
         _put_in_place(fresh, directory)
     except OSError as error:
         raise ConfigurationError(f"Cannot write {directory}: {error.strerror or error}.") from error
@@ -63,8 +68,9 @@ def write_trained(directory: Path, parts: Mapping[str, Callable[[Path], None]], 
 def _put_in_place(fresh: Path, directory: Path) -> None:
     """`popi.json` goes first and comes last: without it, nobody takes the directory for a model."""
     (directory / MANIFEST).unlink(missing_ok=True)
-    for name in _PARTS:
+    for name in PARTS:
         shutil.rmtree(directory / name, ignore_errors=True)
         if (fresh / name).exists():
             os.replace(fresh / name, directory / name)
+    os.replace(fresh / CARD, directory / CARD)
     os.replace(fresh / MANIFEST, directory / MANIFEST)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, needs_extra
 from ..evals.config import machine_facts
+from ..models.fingerprint import base_digest
 from ..prompts import Selection
 from ..summary import digest
 from .checkpoint import Checkpoints
@@ -16,6 +18,8 @@ from .config import TrainConfig
 from .dev import DevScores, look_at_dev
 from .examples import Encoder, Example
 from .export import RUN, write_trained
+from .facts import About, as_about, data_facts, named
+from .hub import push_to_hub
 from .learner import GeneratorLearner
 from .networks import Networks, build_networks
 from .reference import References
@@ -73,9 +77,12 @@ class PopiTrainer:
         self._recorded: list[dict[str, Any]] = []
         lm = model or load_causal_lm(config.base_model, dtype=config.dtype, device=config.device)
         self.identity = lm.identity
+        self._base = config.base_model or lm.name
+        self.base_digest = base_digest(self._base) if lm.folder else None  # before training, which may be in place
         self.encoder = Encoder(lm, budget=config.budget, input_budget=config.input_budget)
-        self.train_examples = self.encoder.examples(train)
-        dev_records = list(dev)
+        train_records, dev_records = list(train), list(dev)
+        self.data = [data_facts("train", train, train_records), data_facts("dev", dev, dev_records)]
+        self.train_examples = self.encoder.examples(train_records)
         self.dev_examples = self.encoder.examples(dev_records)[: config.eval_users] if dev_records else []
         shared = {one.user_id for one in self.train_examples} & {one.user_id for one in self.dev_examples}
         if shared:
@@ -126,11 +133,17 @@ class PopiTrainer:
 
     def summaries(self, examples: Sequence[Example]) -> list[str]:
         """The most likely summary of each user, as the inferrer is now; empty where it says nothing."""
+        if not examples:
+            return []
         rows = sample_summaries(self.networks, self.encoder, examples, count=1, temperature=0.0, seed="greedy")
         return [row[0].text for row in rows]
 
-    def save_pretrained(self, directory: str | Path) -> Path:
-        """Write `inferrer/`, `generator/` and `popi.json`.
+    def save_pretrained(self, directory: str | Path, *, about: About | dict[str, Any] | None = None) -> Path:
+        """Write `inferrer/`, `generator/`, `popi.json` and the model card.
+
+        Args:
+            directory: Where.
+            about: What only you know, for the card: names and licences, see `About`.
 
         Returns:
             The directory: for `Personalizer.from_pretrained`, and as a row of `popi eval`: `--method NAME=DIR`.
@@ -138,21 +151,51 @@ class PopiTrainer:
         Raises:
             ConfigurationError: If it holds something else, or cannot be written.
         """
+        said = as_about(about)
         context = {"population": "none", "raw-trained": "signals"}.get(self.config.schedule, "summary")
         parts = {"generator": self.networks.save_generator}
         if context == "summary":
             parts["inferrer"] = self.networks.save_inferrer
-        base = self.config.base_model or self.networks.lm.name
         facts = {
-            "base_model": str(Path(base).resolve()) if Path(base).is_dir() else base,
-            "base_identity": self.identity,
+            "base_model": str(Path(self._base).resolve()) if Path(self._base).exists() else self._base,
+            "base_digest": self.base_digest,
             "context": context,
             "budget": self.config.budget,
             "input_budget": self.config.input_budget,
             "config": self.config.model_dump(mode="json"),
+            "about": said.model_dump(include={"licence", "language"}),
+            "data": [named(one, said) for one in self.data if one["users"]],
+            "dev": next((entry for entry in reversed(self.history) if "dev/own" in entry), None),
+            "samples": self.summaries(self.dev_examples[: said.samples]) if context == "summary" else [],
             **machine_facts(),
         }
         return write_trained(Path(directory), parts, facts)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        about: About | dict[str, Any] | None = None,
+    ) -> str:
+        """Write the model into the output directory, or a temporary one, and upload it: see `push_to_hub`.
+
+        Args:
+            repo_id: `owner/name`; made if it is not there.
+            private: Whether others may not see it, where it is made; None for the owner's default.
+            token: With write access; None for HF_TOKEN, or what `hf auth login` kept.
+            about: As for `save_pretrained`.
+
+        Returns:
+            Where it is.
+
+        Raises:
+            PopiError: As `save_pretrained` and `push_to_hub`.
+        """
+        with tempfile.TemporaryDirectory() as temp:
+            folder = self.save_pretrained(self.output or Path(temp) / repo_id.rpartition("/")[2], about=about)
+            return push_to_hub(folder, repo_id, private=private, token=token)
 
     def _phase(self, name: str, work: Callable[[str], None]) -> None:
         """Do it, unless an earlier run did; what is recorded of it begins where its checkpoint is."""

@@ -25,7 +25,7 @@ def test_ones_own_users_in_one_command(popi, toy, tmp_path: Path) -> None:
     assert ended.code == 0, ended.err
     assert "joint, step 2: accuracy" in ended.err
     assert "from_pretrained" in ended.out
-    assert {path.name for path in out.iterdir()} == {"inferrer", "generator", "popi.json", "run"}
+    assert {path.name for path in out.iterdir()} == {"inferrer", "generator", "popi.json", "README.md", "run"}
     lines = [json.loads(line) for line in (out / "run" / "history.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2]
     assert "dev/own" in lines[-1]  # one in ten was kept for this

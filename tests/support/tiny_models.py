@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +88,21 @@ def save_tiny(folder: Path, kind: str = "llama", *, template: str | None = CHATM
     return folder
 
 
-def save_tiny_adapter(folder: Path, kind: str = "llama", *, seed: int = 1, rank: int = 2, **config: Any) -> Path:
+def save_tiny_adapter(
+    folder: Path,
+    kind: str = "llama",
+    *,
+    seed: int = 1,
+    rank: int = 2,
+    targets: Sequence[str] = ("q_proj", "v_proj"),
+    scale: float = 1.0,
+    **config: Any,
+) -> Path:
     """A LoRA adapter that changes what the tiny model answers."""
     from peft import LoraConfig, get_peft_model
 
-    targets = ["c_attn"] if kind == "gpt2" else ["q_proj", "v_proj"]
-    lora = LoraConfig(r=rank, target_modules=targets, task_type="CAUSAL_LM", fan_in_fan_out=kind == "gpt2")
+    modules = ["c_attn"] if kind == "gpt2" else list(targets)
+    lora = LoraConfig(r=rank, target_modules=modules, task_type="CAUSAL_LM", fan_in_fan_out=kind == "gpt2")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # peft asks transformers for what it calls deprecated
         model = get_peft_model(tiny_model(kind, **config), lora)
@@ -100,7 +110,7 @@ def save_tiny_adapter(folder: Path, kind: str = "llama", *, seed: int = 1, rank:
         torch.manual_seed(seed)
         for name, parameter in model.named_parameters():
             if "lora_" in name:
-                parameter.data = torch.randn_like(parameter)
+                parameter.data = scale * torch.randn_like(parameter)
     model.save_pretrained(folder)
     return folder
 

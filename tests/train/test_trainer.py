@@ -69,7 +69,7 @@ def test_rivals_train_the_generator_alone(trainer, schedule: str, context: str, 
 def test_what_is_saved_is_what_was_trained(trainer, adapters: bool, tmp_path: Path, tiny_folder: Path) -> None:
     built = trainer(**({} if adapters else {"adapters": None}), inferrer_lr=0.001, generator_lr=0.001).train()
     folder = built.save_pretrained(tmp_path / "mine")
-    assert sorted(path.name for path in folder.iterdir()) == ["generator", "inferrer", "popi.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "generator", "inferrer", "popi.json"]
     facts = json.loads((folder / "popi.json").read_text())
     assert (facts["base_model"], facts["budget"], facts["config"]["steps"]) == (str(tiny_folder), 4, 2)
 
