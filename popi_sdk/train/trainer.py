@@ -18,6 +18,7 @@ from .examples import Encoder, Example
 from .export import RUN, write_trained
 from .learner import GeneratorLearner
 from .networks import Networks, build_networks
+from .processes import join
 from .reference import References
 from .reinforce import reinforce
 from .rollout import sample_summaries
@@ -47,7 +48,8 @@ class PopiTrainer:
 
     Raises:
         TrainingError: If no user is left to train with.
-        ConfigurationError: If users of train and dev are the same.
+        ConfigurationError: If users of train and dev are the same, or a step's users cannot be shared out among the
+            processes that were started.
     """
 
     def __init__(
@@ -71,7 +73,12 @@ class PopiTrainer:
         self.history: list[dict[str, Any]] = []
         self.checkpoints = Checkpoints(None, every=config.save_every, settings="", resume=False)
         self._recorded: list[dict[str, Any]] = []
-        lm = model or load_causal_lm(config.base_model, dtype=config.dtype, device=config.device)
+        self.processes = join(config.device)
+        self.processes.share(range(config.users_per_step))
+        device = self.processes.device(config.device)
+        lm = model or self.processes.main_first(
+            lambda: load_causal_lm(config.base_model, dtype=config.dtype, device=device)
+        )
         self.identity = lm.identity
         self.encoder = Encoder(lm, budget=config.budget, input_budget=config.input_budget)
         self.train_examples = self.encoder.examples(train)
@@ -82,7 +89,7 @@ class PopiTrainer:
             raise ConfigurationError(
                 f"User {min(shared)!r} is in train and in dev: what is measured must be new users."
             )
-        self.references = References(self.identity, run)
+        self.references = References(self.identity, run, self.processes)
         self.networks: Networks = build_networks(lm, config)
 
     def train(self, *, resume: bool = False) -> PopiTrainer:
@@ -97,7 +104,9 @@ class PopiTrainer:
         """
         config = self.config
         run = None if self.output is None else self.output / RUN
-        self.checkpoints = Checkpoints(run, every=config.save_every, settings=self._settings(), resume=resume)
+        self.checkpoints = Checkpoints(
+            run, every=config.save_every, settings=self._settings(), resume=resume, processes=self.processes
+        )
         self._recorded = self.checkpoints.history()
         if config.warm_start:
             self._phase("warm start", self._start_warm)
@@ -152,7 +161,7 @@ class PopiTrainer:
             "config": self.config.model_dump(mode="json"),
             **machine_facts(),
         }
-        return write_trained(Path(directory), parts, facts)
+        return self.processes.from_main(lambda: write_trained(Path(directory), parts, facts))
 
     def _phase(self, name: str, work: Callable[[str], None]) -> None:
         """Do it, unless an earlier run did; what is recorded of it begins where its checkpoint is."""
@@ -173,10 +182,12 @@ class PopiTrainer:
         return json.dumps({"model": self.identity, "users": users, "config": self.config.model_dump(mode="json")})
 
     def _learner(self, steps: int) -> GeneratorLearner:
-        return GeneratorLearner(self.networks, self.config, self.encoder, self.references, steps=steps)
+        return GeneratorLearner(
+            self.networks, self.config, self.encoder, self.references, steps=steps, processes=self.processes
+        )
 
     def _start_warm(self, phase: str) -> None:
-        warm_start(self.networks, self.encoder, self.train_examples, self.config)
+        warm_start(self.networks, self.encoder, self.train_examples, self.config, processes=self.processes)
 
     def _reinforce(self, phase: str, *, learn: bool) -> None:
         learner = self._learner(self.config.steps)
@@ -205,13 +216,16 @@ class PopiTrainer:
 
     def _sampled(self, phase: str) -> list[str]:
         """One summary for each user, by the inferrer as it is: sampled again, they are the same."""
-        rows = sample_summaries(
-            self.networks,
-            self.encoder,
+        rows = self.processes.spread(
             self.train_examples,
-            count=1,
-            temperature=self.config.temperature,
-            seed=f"{self.config.seed}/{phase}",
+            lambda part: sample_summaries(
+                self.networks,
+                self.encoder,
+                part,
+                count=1,
+                temperature=self.config.temperature,
+                seed=f"{self.config.seed}/{phase}",
+            ),
         )
         return [row[0].text for row in rows]
 
@@ -223,4 +237,5 @@ class PopiTrainer:
             entry |= look_at_dev(self.networks, learner, self.dev_examples, self.config).as_metrics()
         self.history.append(entry)
         self.checkpoints.record(entry)
-        self.progress(entry)
+        if self.processes.main:
+            self.progress(entry)
