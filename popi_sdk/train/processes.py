@@ -97,8 +97,8 @@ class Processes:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         for bucket in _buckets(parameters):
-            # In float32: bfloat16 would lose in the sum what it can just hold in the parts.
-            flat = torch.cat([parameter.grad.flatten().float() for parameter in bucket])
+            # At least in float32: bfloat16 would lose in the sum what it can just hold in the parts.
+            flat = torch.cat([_widened(parameter.grad.flatten()) for parameter in bucket])
             torch.distributed.all_reduce(flat)
             flat /= self.count
             for parameter, mean in zip(bucket, flat.split([one.numel() for one in bucket]), strict=True):
@@ -206,6 +206,10 @@ def _first_to_fail() -> bool:
         return bool(store.add("popi/failed", 1) == 1)
     except RuntimeError:  # the store is gone, and what it knew: better said twice than never
         return True
+
+
+def _widened(values: Any) -> Any:
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _buckets(parameters: Sequence[Any]) -> Iterator[list[Any]]:
