@@ -24,7 +24,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _BUCKET = 1 << 24  # numbers that travel at once: 64 MiB
-_GONE = object()
+_GONE: Any = object()
 
 
 class Processes:

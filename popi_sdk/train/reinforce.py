@@ -104,9 +104,7 @@ def _restored(phase: str, checkpoints: Checkpoints, networks: Networks, learner:
     return str(folder)
 
 
-def _arguments(
-    config: TrainConfig, networks: Networks, output: Path, save_every: int | None, processes: int
-) -> Any:
+def _arguments(config: TrainConfig, networks: Networks, output: Path, save_every: int | None, processes: int) -> Any:
     from trl import GRPOConfig
 
     arguments = GRPOConfig(

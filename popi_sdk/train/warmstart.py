@@ -24,6 +24,7 @@ def warm_start(
     examples: Sequence[Example],
     config: TrainConfig,
     progress: Callable[[int, int], object] = lambda *_: None,
+    *,
     processes: Processes | None = None,
 ) -> float:
     """Maximise the likelihood of gold descriptions given the signals, for `config.warm_start` steps.

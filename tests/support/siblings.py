@@ -34,11 +34,7 @@ def run(job: dict[str, Any]) -> PopiTrainer:
 def weights(trainer: PopiTrainer) -> dict[str, list[torch.Tensor]]:
     """What training changed, by the name of the part."""
     state = trainer.networks.state_dict()
-    return {
-        name: [one.detach().clone() for one in parts]
-        for name, parts in state.items()
-        if name != "untouched"
-    }
+    return {name: [one.detach().clone() for one in parts] for name, parts in state.items() if name != "untouched"}
 
 
 def main() -> None:
