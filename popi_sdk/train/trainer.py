@@ -41,7 +41,7 @@ class PopiTrainer:
         dev: Other users, to look at on the way; none for none.
         model: A base model that is loaded, instead of `config.base_model`; it is trained in place.
         output: Where the trained model will go: history and references are kept in `run/` there; None for nowhere.
-        progress: Called with every entry of the history.
+        progress: Called with every entry of the history, by the main process.
 
     Attributes:
         history: What was measured, by step.
@@ -237,5 +237,6 @@ class PopiTrainer:
             entry |= look_at_dev(self.networks, learner, self.dev_examples, self.config).as_metrics()
         self.history.append(entry)
         self.checkpoints.record(entry)
-        if self.processes.main:
-            self.progress(entry)
+        with self.processes.together():
+            if self.processes.main:
+                self.progress(entry)
