@@ -16,6 +16,7 @@ from .progress import steps as shown
 
 if TYPE_CHECKING:
     from ..train import PopiTrainer
+    from ..train.processes import Processes
 
 __all__ = ["train"]
 
@@ -97,7 +98,8 @@ def train(
     """Train an inferrer that writes summaries, and the generator that reads them.
 
     Both learn from pairs that users preferred: the summary is rewarded for what
-    it helps the generator to prefer (arXiv 2510.17881). A GPU is used if there is one.
+    it helps the generator to prefer (arXiv 2510.17881). A GPU is used if there is one;
+    several, with accelerate launch --multi_gpu -m popi_sdk train and the same arguments.
 
     Examples:
       popi train --data users.jsonl --output my-popi
@@ -117,16 +119,28 @@ def train(
         raise UsageError(
             "Name the users and where the model goes, for example: popi train --data users.jsonl -o my-popi"
         )
-    if (Path(where["output"]) / "run").exists() and not resume:
-        raise ConfigurationError(
-            f"{where['output']} holds a run already. Give --resume to go on with it, or a new folder."
-        )
     with needs_extra("train"):
-        from .. import train as training
+        from ..train.processes import join, one_voice
+    with one_voice():
+        processes = join(str(options.get("device", "auto")))
+        processes.from_main(lambda: _refuse_a_run(where["output"], resume=resume))
+        _train(processes, options, where, resume=resume, quiet=quiet or not processes.main)
+
+
+def _refuse_a_run(output: str, *, resume: bool) -> None:
+    if (Path(output) / "run").exists() and not resume:
+        raise ConfigurationError(f"{output} holds a run already. Give --resume to go on with it, or a new folder.")
+
+
+def _train(processes: Processes, options: dict[str, Any], where: dict[str, Any], *, resume: bool, quiet: bool) -> None:
+    from .. import train as training
+
     settings = training.as_train_config(**options)
     with shown(quiet=quiet) as progress:
         progress("reading the users", 0, 0)
-        users, others = training.training_users(where["data"], where["dev"], limit=where["limit"], seed=settings.seed)
+        users, others = processes.main_first(
+            lambda: training.training_users(where["data"], where["dev"], limit=where["limit"], seed=settings.seed)
+        )
         progress("loading the model", 0, 0)
         trainer = training.PopiTrainer(
             settings, users, others, output=where["output"], progress=_View(progress, settings.steps)
@@ -135,7 +149,8 @@ def train(
         folder = trainer.save_pretrained(
             where["output"], about={name: str(where[name]) for name in ("data", "dev") if where[name]}
         )
-    _show(trainer, folder)
+    if processes.main:
+        _show(trainer, folder)
 
 
 class _View:

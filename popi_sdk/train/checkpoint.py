@@ -13,6 +13,7 @@ import torch
 
 from ..errors import TrainingError
 from .networks import Networks
+from .processes import Processes
 
 __all__ = ["Checkpoints"]
 
@@ -20,23 +21,30 @@ _EXTRAS = "popi.pt"  # written last into a checkpoint of TRL's: without it, the 
 
 
 class Checkpoints:
-    """The folder `run/` of an output directory.
+    """The folder `run/` of an output directory. The main process writes, all read: what is here is for all of them.
 
     Args:
         folder: Where; None for a run that keeps nothing.
         every: Steps between two checkpoints.
         settings: What has to be the same in the run that goes on.
         resume: Whether to go on from what is there; otherwise it is removed.
+        processes: Who trains together.
 
     Raises:
         TrainingError: If what is there belongs to a run of other settings.
     """
 
-    def __init__(self, folder: Path | None, *, every: int, settings: str, resume: bool) -> None:
+    def __init__(
+        self, folder: Path | None, *, every: int, settings: str, resume: bool, processes: Processes | None = None
+    ) -> None:
         self.folder = folder
         self.every = every
-        if folder is None:
-            return
+        self._processes = processes or Processes()
+        if folder is not None:
+            self._processes.from_main(lambda: self._open(folder, settings, resume=resume))
+
+    @staticmethod
+    def _open(folder: Path, settings: str, *, resume: bool) -> None:
         path = folder / "settings.json"
         if resume and path.is_file() and path.read_text(encoding="utf-8") != settings:
             raise TrainingError(
@@ -51,33 +59,37 @@ class Checkpoints:
 
     def history(self) -> list[dict[str, Any]]:
         """What was recorded; a line that a kill cut off is left out."""
-        if self.folder is None or not (path := self.folder / "history.jsonl").is_file():
+        if self.folder is None:
             return []
-        lines = path.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines[:-1] if line]
+        path = self.folder / "history.jsonl"
+        text = self._processes.from_main(lambda: path.read_text(encoding="utf-8") if path.is_file() else "")
+        return [json.loads(line) for line in text.split("\n")[:-1] if line]
 
     def keep_history(self, entries: Sequence[dict[str, Any]]) -> None:
         """Replace it: what came after the checkpoint is computed again."""
         if self.folder is not None:
-            _replace(self.folder / "history.jsonl", "".join(json.dumps(entry) + "\n" for entry in entries).encode())
+            path = self.folder / "history.jsonl"
+            text = "".join(json.dumps(entry) + "\n" for entry in entries)
+            self._processes.from_main(lambda: _replace(path, text.encode()))
 
     def record(self, entry: dict[str, Any]) -> None:
         """Add a line to the history."""
         if self.folder is not None:
-            with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
+            path = self.folder / "history.jsonl"
+            self._processes.from_main(lambda: _append(path, json.dumps(entry) + "\n"))
 
     def finish(self, phase: str, networks: Networks) -> None:
         """Keep the weights at the end of a phase; its own checkpoints are not needed any more."""
         if self.folder is not None:
-            self._save(self._end_of(phase), networks.state_dict())
-            shutil.rmtree(self._inside(phase), ignore_errors=True)
+            self._processes.from_main(lambda: _save(self._end_of(phase), networks.state_dict()))
+            self._processes.from_main(lambda: shutil.rmtree(self._inside(phase), ignore_errors=True))
 
     def restore(self, phase: str, networks: Networks) -> bool:
         """Load the weights of the end of a phase, if it was reached."""
-        if self.folder is None or not self._end_of(phase).is_file():
+        if self.folder is None or not self._processes.from_main(self._end_of(phase).is_file):
             return False
-        networks.load_state_dict(_load(self._end_of(phase)))
+        with self._processes.together():
+            networks.load_state_dict(_load(self._end_of(phase)))
         return True
 
     def trl_folder(self, phase: str) -> Path | None:
@@ -86,28 +98,34 @@ class Checkpoints:
 
     def complete(self, checkpoint: Path, extras: dict[str, Any]) -> None:
         """Add to a checkpoint of TRL's what TRL does not know; with this it is whole."""
-        self._save(checkpoint / _EXTRAS, extras)
+        self._processes.from_main(lambda: _save(checkpoint / _EXTRAS, extras))
 
     def latest(self, phase: str) -> tuple[Path, dict[str, Any]] | None:
         """The newest whole checkpoint inside a phase, and what was added to it."""
         if self.folder is None:
             return None
-        found = sorted(
-            (path for path in self._inside(phase).glob("checkpoint-*") if (path / _EXTRAS).is_file()),
-            key=lambda path: int(path.name.rpartition("-")[2]),
-        )
-        return (found[-1], _load(found[-1] / _EXTRAS)) if found else None
+        found = self._processes.from_main(lambda: sorted(self._whole(phase), key=_step_of))
+        if not found:
+            return None
+        with self._processes.together():
+            return found[-1], _load(found[-1] / _EXTRAS)
 
     def save_step(self, phase: str, step: int, state: dict[str, Any]) -> None:
         """Keep the state of a phase that is not TRL's."""
         if self.folder is not None:
-            folder = self._inside(phase)
-            new = folder / f"checkpoint-{step}"
-            new.mkdir(parents=True, exist_ok=True)
-            self._save(new / _EXTRAS, state)
-            for old in folder.glob("checkpoint-*"):
-                if old != new:
-                    shutil.rmtree(old, ignore_errors=True)
+            self._processes.from_main(lambda: self._save_alone(self._inside(phase), step, state))
+
+    @staticmethod
+    def _save_alone(folder: Path, step: int, state: dict[str, Any]) -> None:
+        new = folder / f"checkpoint-{step}"
+        new.mkdir(parents=True, exist_ok=True)
+        _save(new / _EXTRAS, state)
+        for old in folder.glob("checkpoint-*"):
+            if old != new:
+                shutil.rmtree(old, ignore_errors=True)
+
+    def _whole(self, phase: str) -> list[Path]:
+        return [path for path in self._inside(phase).glob("checkpoint-*") if (path / _EXTRAS).is_file()]
 
     def _end_of(self, phase: str) -> Path:
         return self._inside(phase).with_suffix(".pt")
@@ -116,12 +134,21 @@ class Checkpoints:
         assert self.folder is not None
         return self.folder / phase.replace(" ", "-")
 
-    @staticmethod
-    def _save(path: Path, state: dict[str, Any]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f".{path.name}.{os.getpid()}")
-        torch.save(state, fresh)
-        os.replace(fresh, path)
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def _save(path: Path, state: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    torch.save(state, fresh)
+    os.replace(fresh, path)
+
+
+def _append(path: Path, line: str) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line)
 
 
 def _replace(path: Path, content: bytes) -> None:

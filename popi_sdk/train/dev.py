@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from ..evals.donors import assign_donors
 from ..scoring import credit
@@ -50,19 +51,23 @@ class DevScores:
 def look_at_dev(
     networks: Networks, learner: GeneratorLearner, examples: Sequence[Example], config: TrainConfig
 ) -> DevScores:
-    """Measure with the most likely summary of each user."""
-    rows = sample_summaries(networks, learner.encoder, examples, count=1, temperature=0.0, seed="dev")
+    """Measure with the most likely summary of each user; for all processes."""
+    spread = learner.processes.spread
+    rows = spread(
+        examples, lambda part: sample_summaries(networks, learner.encoder, part, count=1, temperature=0.0, seed="dev")
+    )
     summaries = {one.user_id: row[0] for one, row in zip(examples, rows, strict=True)}
     donors = assign_donors([(one.user_id, one.groups) for one in examples], seed=config.seed).of
     texts = {user: sample.text for user, sample in summaries.items()}
     own = [Judged(texts[one.user_id], one.pairs) for one in examples]
     other = [Judged(texts[donors.get(one.user_id, one.user_id)], one.pairs) for one in examples]
     every = list(texts.values())
+    frozen = partial(learner.margins, frozen=True)
     return DevScores(
-        own=_accuracy(learner.margins(own)),
-        shuffled=_accuracy(learner.margins(other)),
-        frozen=_accuracy(learner.margins(own, frozen=True)),
-        frozen_shuffled=_accuracy(learner.margins(other, frozen=True)),
+        own=_accuracy(spread(own, learner.margins)),
+        shuffled=_accuracy(spread(other, learner.margins)),
+        frozen=_accuracy(spread(own, frozen)),
+        frozen_shuffled=_accuracy(spread(other, frozen)),
         tokens=statistics.fmean(len(sample.ids) for sample in summaries.values()),
         distinct=sum(every.count(text) == 1 for text in every) / len(every),
         quoted=statistics.fmean(overlap(texts[one.user_id], one.selection.text) for one in examples),

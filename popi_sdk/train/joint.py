@@ -46,6 +46,7 @@ class Step:
         self.config = config
         self.trainer: Any = None
         self.metrics: dict[str, float] = {}
+        self.processes = learner.processes
         self._learn = learn
         self._is_base = not learn and learner.untouched
         self._samples: list[Sample] = []
@@ -54,14 +55,15 @@ class Step:
         """TRL's `rollout_func`: prompts, here the users' numbers, come once for each summary of the group."""
         group = self.config.group_size
         examples = [self.examples[int(number)] for number in prompts[::group]]
-        found = sample_summaries(
-            self.networks,
-            self.learner.encoder,
-            examples,
-            count=group,
-            temperature=self.config.temperature,
-            seed=f"{self.config.seed}/{trainer.state.global_step}",
-        )
+        with self.processes.together():
+            found = sample_summaries(
+                self.networks,
+                self.learner.encoder,
+                examples,
+                count=group,
+                temperature=self.config.temperature,
+                seed=f"{self.config.seed}/{trainer.state.global_step}",
+            )
         self._samples = [sample for row in found for sample in row]
         return {
             "prompt_ids": [list(example.request_ids) for example in examples for _ in range(group)],
@@ -89,24 +91,32 @@ class Step:
         mixed = self.config.reward_frozen and not self._is_base
         frozen = self.learner.margins(judged, frozen=True) if mixed else None
         current = self.learner.learn(judged) if self._learn else self.learner.margins(judged)
-        objective = self.learner.objective
-        rewards = [
-            objective.reward(
-                current[at],
-                frozen[at] if frozen else None,
-                filled=len(sample.ids) / self.config.budget,
-                quoted=overlap(sample.text, self.examples[number].selection.text),
-            )
-            for at, (sample, number) in enumerate(zip(self._samples, example, strict=True))
+        quoted = [
+            overlap(sample.text, self.examples[number].selection.text)
+            for sample, number in zip(self._samples, example, strict=True)
         ]
-        deltas = [delta for row in current for delta in row]
-        self.metrics = {
-            "accuracy/sampled": statistics.fmean((delta > 0) + 0.5 * (delta == 0) for delta in deltas),
-            "summaries/empty": statistics.fmean(not sample.text for sample in self._samples),
-            "summaries/distinct": len({sample.text for sample in self._samples}) / len(self._samples),
-            "summaries/quoted": statistics.fmean(
-                overlap(sample.text, self.examples[number].selection.text)
-                for sample, number in zip(self._samples, example, strict=True)
-            ),
-        }
+        objective = self.learner.objective
+        with self.processes.together():
+            rewards = [
+                objective.reward(
+                    current[at],
+                    frozen[at] if frozen else None,
+                    filled=len(sample.ids) / self.config.budget,
+                    quoted=quoted[at],
+                )
+                for at, sample in enumerate(self._samples)
+            ]
+        self.metrics = self._measured(current, quoted)
         return rewards
+
+    def _measured(self, current: Sequence[Sequence[float]], quoted: Sequence[float]) -> dict[str, float]:
+        """Figures of the summaries of all processes."""
+        texts = [sample.text for sample in self._samples]
+        rows = [row for part in self.processes.gather([*zip(texts, current, quoted, strict=True)]) for row in part]
+        deltas = [delta for _, row, _ in rows for delta in row]
+        return {
+            "accuracy/sampled": statistics.fmean((delta > 0) + 0.5 * (delta == 0) for delta in deltas),
+            "summaries/empty": statistics.fmean(not text for text, _, _ in rows),
+            "summaries/distinct": len({text for text, _, _ in rows}) / len(rows),
+            "summaries/quoted": statistics.fmean(share for _, _, share in rows),
+        }

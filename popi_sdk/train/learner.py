@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from .config import TrainConfig
 from .examples import Encoder, Pair
 from .networks import Networks
 from .objective import Objective
+from .processes import Processes
 from .reference import References
 
 __all__ = ["GeneratorLearner", "Judged"]
@@ -46,7 +47,7 @@ class GeneratorLearner:
         encoder: From summaries and pairs to token ids.
         references: log pi_ref of each pair, given the prompt alone.
         steps: How many steps there will be, for the schedule of the rate.
-        reduce: Averages gradients over processes, in place; None where there is one process.
+        processes: Who learns together: `margins` and `learn` are for all of them, each with its own users.
         token_budget: Most positions of one forward pass; None for what suits the device.
     """
 
@@ -58,7 +59,7 @@ class GeneratorLearner:
         references: References,
         *,
         steps: int,
-        reduce: Callable[[Sequence[Any]], None] | None = None,
+        processes: Processes | None = None,
         token_budget: int | None = None,
     ) -> None:
         from transformers import get_cosine_schedule_with_warmup
@@ -73,13 +74,14 @@ class GeneratorLearner:
         self.schedule = get_cosine_schedule_with_warmup(self.optimizer, math.ceil(config.warmup * steps), steps)
         self.metrics: dict[str, float] = {}
         self.untouched = networks.untouched
-        self._reduce = reduce
+        self.processes = processes or Processes()
         self._budget = budget_for(networks.lm.device, token_budget)
 
     def margins(self, judged: Sequence[Judged], *, frozen: bool = False) -> list[list[float]]:
         """Delta of every pair, nats, without learning; by the frozen base instead of the generator if asked for."""
         queries = self._queries(judged)
-        with self.networks.frozen() if frozen else self.networks.generating() as model:
+        network = self.networks.frozen() if frozen else self.networks.generating()
+        with self.processes.together(), network as model:
             scores = score_queries(model, queries, token_budget=self._budget)
         return self._by_summary(
             judged, [self._delta(pair, pi) for pair, pi in zip(self._pairs(judged), scores, strict=True)]
@@ -88,7 +90,7 @@ class GeneratorLearner:
     def learn(self, judged: Sequence[Judged]) -> list[list[float]]:
         """One optimizer step of theta on the mean loss; the margins are those of before the step.
 
-        Each summary weighs the same, and within it each pair.
+        Each summary weighs the same, and within it each pair; all processes have the same number to learn from.
 
         Returns:
             Delta of every pair, nats, by summary.
@@ -99,31 +101,11 @@ class GeneratorLearner:
         queries, pairs = self._queries(judged), self._pairs(judged)
         learners = sum(one.learn for one in judged)
         weights = [1 / len(one.pairs) / learners if one.learn else 0.0 for one in judged for _ in one.pairs]
-        deltas: list[float] = [0.0] * len(queries)
-        total = 0.0
         with self.networks.generating() as model:
             self.optimizer.zero_grad(set_to_none=True)
-            for batch in microbatches(queries, self._budget):
-                graded = [index for index in batch if weights[index]]
-                scored = [index for index in batch if not weights[index]]
-                if scored:
-                    values = score_queries(model, [queries[index] for index in scored], token_budget=self._budget)
-                    for index, pi in zip(scored, values, strict=True):
-                        deltas[index] = self._delta(pairs[index], pi)
-                if graded:
-                    rows = score_queries_with_grad(
-                        model, [queries[index] for index in graded], token_budget=self._budget
-                    )
-                    margins = torch.stack(
-                        [self._delta(pairs[index], pi) for index, pi in zip(graded, rows, strict=True)]
-                    )
-                    weighed = margins.new_tensor([weights[index] for index in graded])
-                    loss = (weighed * self.objective.loss(margins)).sum()
-                    loss.backward()
-                    total += loss.item()
-                    for index, delta in zip(graded, margins.tolist(), strict=True):
-                        deltas[index] = delta
-            self._step(total)
+            with self.processes.together():
+                loss, deltas = self._backward(model, queries, pairs, weights)
+            self._step(self.processes.mean(loss))
         return self._by_summary(judged, deltas)
 
     def state_dict(self) -> dict[str, Any]:
@@ -135,10 +117,33 @@ class GeneratorLearner:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
 
+    def _backward(
+        self, model: Any, queries: Sequence[Query], pairs: Sequence[Pair], weights: Sequence[float]
+    ) -> tuple[float, list[float]]:
+        """The loss, its gradient added up in theta, and the margins; what weighs nothing is scored alone."""
+        deltas: list[float] = [0.0] * len(queries)
+        total = 0.0
+        for batch in microbatches(queries, self._budget):
+            graded = [index for index in batch if weights[index]]
+            scored = [index for index in batch if not weights[index]]
+            if scored:
+                values = score_queries(model, [queries[index] for index in scored], token_budget=self._budget)
+                for index, pi in zip(scored, values, strict=True):
+                    deltas[index] = self._delta(pairs[index], pi)
+            if graded:
+                rows = score_queries_with_grad(model, [queries[index] for index in graded], token_budget=self._budget)
+                margins = torch.stack([self._delta(pairs[index], pi) for index, pi in zip(graded, rows, strict=True)])
+                weighed = margins.new_tensor([weights[index] for index in graded])
+                loss = (weighed * self.objective.loss(margins)).sum()
+                loss.backward()
+                total += loss.item()
+                for index, delta in zip(graded, margins.tolist(), strict=True):
+                    deltas[index] = delta
+        return total, deltas
+
     def _step(self, loss: float) -> None:
         """Finished here: the trainer of the inferrer would clip all parameters together."""
-        if self._reduce is not None:
-            self._reduce(self.parameters)
+        self.processes.average(self.parameters)
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm))
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self.optimizer.zero_grad(set_to_none=True)
@@ -156,7 +161,8 @@ class GeneratorLearner:
         self.optimizer.zero_grad(set_to_none=True)
 
     def _queries(self, judged: Sequence[Judged]) -> list[Query]:
-        if missing := self.references.missing(self._pairs(judged)):
+        missing = self.references.missing(self._pairs(judged))
+        if any(self.processes.gather(bool(missing))):
             with self.networks.frozen() as model:
                 self.references.compute(model, missing)
         return [self.encoder.reading(one.context, pair) for one in judged for pair in one.pairs]

@@ -8,6 +8,7 @@ import torch
 from trl import GRPOTrainer
 
 from ..scoring import Query, score_tokens
+from .processes import Processes
 
 __all__ = ["PackedGRPOTrainer"]
 
@@ -15,8 +16,19 @@ __all__ = ["PackedGRPOTrainer"]
 class PackedGRPOTrainer(GRPOTrainer):  # type: ignore[misc] # trl is Any to mypy
     """GRPO whose log-probabilities come from packed rows: the summaries of a user share the computation of its signals.
 
-    One method of TRL is replaced; `tests/train/test_trl.py` pins what is relied on.
+    Two methods of TRL are replaced; `tests/train/test_trl.py` pins what is relied on.
+
+    Attributes:
+        processes: Who trains together.
     """
+
+    processes = Processes()
+
+    def training_step(self, *args: Any, **options: Any) -> torch.Tensor:
+        """Forward and backward; then the gradients are those of all processes, before they are clipped."""
+        loss = super().training_step(*args, **options)
+        self.processes.average([parameter for parameter in self.model.parameters() if parameter.requires_grad])
+        return loss
 
     def _get_per_token_logps_and_entropies(  # noqa: PLR0917 - the signature is TRL's
         self,
@@ -44,4 +56,16 @@ class PackedGRPOTrainer(GRPOTrainer):  # type: ignore[misc] # trl is Any to mypy
             for row, tokens in zip(rows, figures, strict=True):
                 padded[row] = torch.nn.functional.pad(tokens, (0, 0, 0, logits_to_keep - len(tokens)))
         both = torch.stack(padded)
-        return both[..., 0], both[..., 1] if compute_entropy else None, None
+        entropies = self._evened(both[..., 1], sum(map(len, tails))) if compute_entropy else None
+        return both[..., 0], entropies, None
+
+    def _evened(self, entropies: torch.Tensor, tokens: int) -> torch.Tensor:
+        """The same figures, with gradients that give every token of all processes the same weight.
+
+        TRL's bonus is the mean over this process's tokens, and the mean of such means is not that of all tokens.
+        """
+        if self.processes.count == 1:
+            return entropies
+        weight = tokens / self.processes.mean(tokens)
+        still = entropies.detach()
+        return still + weight * (entropies - still)

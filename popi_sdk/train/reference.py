@@ -10,6 +10,7 @@ from typing import Any
 from ..scoring import Query, score_queries
 from ..summary import digest
 from .examples import Pair
+from .processes import Processes
 
 __all__ = ["References"]
 
@@ -22,9 +23,11 @@ class References:
     Args:
         identity: What decides the figures beside the pair: the base model's weights and type.
         folder: Where to keep them; None for memory alone.
+        processes: Who computes them: each its own part, and all know all.
     """
 
-    def __init__(self, identity: str, folder: Path | None = None) -> None:
+    def __init__(self, identity: str, folder: Path | None = None, processes: Processes | None = None) -> None:
+        self._processes = processes or Processes()
         self._known: dict[str, tuple[float, float]] = {}
         self._path = None if folder is None else folder / f"references-{digest(identity)[:16]}.jsonl"
         if self._path is not None and self._path.is_file():
@@ -44,28 +47,34 @@ class References:
         return list({key: pair for pair in pairs if (key := _key(pair)) not in self._known}.values())
 
     def compute(self, model: Any, pairs: Iterable[Pair]) -> int:
-        """Compute what is not known.
+        """Compute what is not known; for all processes, each with what it needs.
 
         Args:
             model: The base model, with nothing of the training in it.
             pairs: Pairs, known or not.
 
         Returns:
-            How many were computed.
+            How many were computed, by this process.
         """
         missing = self.missing(pairs)
-        for start in range(0, len(missing), _CHUNK):
-            chunk = missing[start : start + _CHUNK]
+        wanted = self._processes.gather([_key(pair) for pair in missing])
+        before = {key for keys in wanted[: self._processes.index] for key in keys}
+        own = [pair for pair in missing if _key(pair) not in before]
+        for start in range(0, max(map(len, wanted)), _CHUNK):
+            chunk = own[start : start + _CHUNK]
             queries = [Query(pair.plain, (pair.chosen, pair.rejected)) for pair in chunk]
-            self._keep([_key(pair) for pair in chunk], score_queries(model, queries))
-        return len(missing)
+            with self._processes.together():
+                scores = score_queries(model, queries) if queries else []
+            found = [(_key(pair), *score) for pair, score in zip(chunk, scores, strict=True)]
+            self._keep([row for rows in self._processes.gather(found) for row in rows])
+        return len(own)
 
-    def _keep(self, keys: Sequence[str], scores: Sequence[Sequence[float]]) -> None:
+    def _keep(self, rows: Sequence[tuple[Any, ...]]) -> None:
         lines = []
-        for key, (chosen, rejected) in zip(keys, scores, strict=True):
+        for key, chosen, rejected in rows:
             self._known[key] = (chosen, rejected)
             lines.append(json.dumps([key, chosen, rejected]) + "\n")
-        if self._path is not None:
+        if self._path is not None and self._processes.main:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a", encoding="utf-8") as file:
                 file.write("".join(lines))

@@ -66,13 +66,21 @@ def reinforce(
                 model=networks.inferrer,
                 reward_funcs=step.reward,
                 args=_arguments(
-                    config, networks, output or Path(scratch), None if output is None else checkpoints.every
+                    config,
+                    networks,
+                    output or Path(scratch),
+                    None if output is None else checkpoints.every,
+                    learner.processes.count,
                 ),
                 train_dataset=Dataset.from_list(rows),
                 processing_class=networks.lm.tokenizer,
                 rollout_func=step.rollout,
                 callbacks=[_callback(record, step, learner, checkpoints)],
             )
+        trainer.processes = learner.processes
+        if learner.processes.count > 1:
+            # The mark of what needs no wrapper: DistributedDataParallel would keep room for gradients it never sees.
+            networks.inferrer._is_accelerate_prepared = True
         if config.kl:
             # Only now: given at once, TRL would load a third model, or copy the adapter, for the reference.
             trainer.beta = config.kl
@@ -96,13 +104,13 @@ def _restored(phase: str, checkpoints: Checkpoints, networks: Networks, learner:
     return str(folder)
 
 
-def _arguments(config: TrainConfig, networks: Networks, output: Path, save_every: int | None) -> Any:
+def _arguments(config: TrainConfig, networks: Networks, output: Path, save_every: int | None, processes: int) -> Any:
     from trl import GRPOConfig
 
-    return GRPOConfig(
+    arguments = GRPOConfig(
         output_dir=str(output),
         max_steps=config.steps,
-        per_device_train_batch_size=config.users_per_step * config.group_size,
+        per_device_train_batch_size=config.users_per_step // processes * config.group_size,
         num_generations=config.group_size,
         steps_per_generation=1,
         gradient_accumulation_steps=1,
@@ -130,6 +138,9 @@ def _arguments(config: TrainConfig, networks: Networks, output: Path, save_every
         shuffle_dataset=False,
         remove_unused_columns=False,
     )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # else transformers copies the model to every GPU, and multiplies the batch
+    return arguments
 
 
 def _entropy(config: TrainConfig) -> dict[str, Any]:

@@ -92,7 +92,8 @@ def sample_summaries(
         for example in examples
         for number in range(count)
     ]
-    with networks.inferring() as model:
-        decode(model, rows)
+    if rows:
+        with networks.inferring() as model:
+            decode(model, rows)
     samples = [Sample(tuple(row.ids), encoder.summary(row.ids)) for row in rows]
     return [samples[start : start + count] for start in range(0, len(samples), count)]

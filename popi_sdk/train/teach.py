@@ -51,9 +51,9 @@ def teach(
     for step in range(done, config.steps):
         judged = [
             Judged(contexts[at], rotated(examples[at].pairs, step * config.pairs_per_summary, config.pairs_per_summary))
-            for at in next(order)
+            for at in learner.processes.share(next(order))
         ]
-        deltas = [delta for row in learner.learn(judged) for delta in row]
+        deltas = [delta for rows in learner.processes.gather(learner.learn(judged)) for row in rows for delta in row]
         accuracy = statistics.fmean((delta > 0) + 0.5 * (delta == 0) for delta in deltas)
         record(step + 1, {"generator/accuracy": accuracy, **learner.metrics})
         if checkpoints is not None and (step + 1) % checkpoints.every == 0:

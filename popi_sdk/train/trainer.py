@@ -22,6 +22,7 @@ from .facts import About, as_about, data_facts, named
 from .hub import push_to_hub
 from .learner import GeneratorLearner
 from .networks import Networks, build_networks
+from .processes import join
 from .reference import References
 from .reinforce import reinforce
 from .rollout import sample_summaries
@@ -44,14 +45,15 @@ class PopiTrainer:
         dev: Other users, to look at on the way; none for none.
         model: A base model that is loaded, instead of `config.base_model`; it is trained in place.
         output: Where the trained model will go: history and references are kept in `run/` there; None for nowhere.
-        progress: Called with every entry of the history.
+        progress: Called with every entry of the history, by the main process.
 
     Attributes:
         history: What was measured, by step.
 
     Raises:
         TrainingError: If no user is left to train with.
-        ConfigurationError: If users of train and dev are the same.
+        ConfigurationError: If users of train and dev are the same, or a step's users cannot be shared out among the
+            processes that were started.
     """
 
     def __init__(
@@ -75,7 +77,12 @@ class PopiTrainer:
         self.history: list[dict[str, Any]] = []
         self.checkpoints = Checkpoints(None, every=config.save_every, settings="", resume=False)
         self._recorded: list[dict[str, Any]] = []
-        lm = model or load_causal_lm(config.base_model, dtype=config.dtype, device=config.device)
+        self.processes = join(config.device)
+        self.processes.share(range(config.users_per_step))
+        device = self.processes.device(config.device)
+        lm = model or self.processes.main_first(
+            lambda: load_causal_lm(config.base_model, dtype=config.dtype, device=device)
+        )
         self.identity = lm.identity
         self._base = config.base_model or lm.name
         self.base_digest = base_digest(self._base) if lm.folder else None  # before training, which may be in place
@@ -89,7 +96,7 @@ class PopiTrainer:
             raise ConfigurationError(
                 f"User {min(shared)!r} is in train and in dev: what is measured must be new users."
             )
-        self.references = References(self.identity, run)
+        self.references = References(self.identity, run, self.processes)
         self.networks: Networks = build_networks(lm, config)
 
     def train(self, *, resume: bool = False) -> PopiTrainer:
@@ -104,7 +111,9 @@ class PopiTrainer:
         """
         config = self.config
         run = None if self.output is None else self.output / RUN
-        self.checkpoints = Checkpoints(run, every=config.save_every, settings=self._settings(), resume=resume)
+        self.checkpoints = Checkpoints(
+            run, every=config.save_every, settings=self._settings(), resume=resume, processes=self.processes
+        )
         self._recorded = self.checkpoints.history()
         if config.warm_start:
             self._phase("warm start", self._start_warm)
@@ -169,7 +178,7 @@ class PopiTrainer:
             "samples": self.summaries(self.dev_examples[: said.samples]) if context == "summary" else [],
             **machine_facts(),
         }
-        return write_trained(Path(directory), parts, facts)
+        return self.processes.from_main(lambda: write_trained(Path(directory), parts, facts))
 
     def push_to_hub(
         self,
@@ -216,10 +225,12 @@ class PopiTrainer:
         return json.dumps({"model": self.identity, "users": users, "config": self.config.model_dump(mode="json")})
 
     def _learner(self, steps: int) -> GeneratorLearner:
-        return GeneratorLearner(self.networks, self.config, self.encoder, self.references, steps=steps)
+        return GeneratorLearner(
+            self.networks, self.config, self.encoder, self.references, steps=steps, processes=self.processes
+        )
 
     def _start_warm(self, phase: str) -> None:
-        warm_start(self.networks, self.encoder, self.train_examples, self.config)
+        warm_start(self.networks, self.encoder, self.train_examples, self.config, processes=self.processes)
 
     def _reinforce(self, phase: str, *, learn: bool) -> None:
         learner = self._learner(self.config.steps)
@@ -248,13 +259,16 @@ class PopiTrainer:
 
     def _sampled(self, phase: str) -> list[str]:
         """One summary for each user, by the inferrer as it is: sampled again, they are the same."""
-        rows = sample_summaries(
-            self.networks,
-            self.encoder,
+        rows = self.processes.spread(
             self.train_examples,
-            count=1,
-            temperature=self.config.temperature,
-            seed=f"{self.config.seed}/{phase}",
+            lambda part: sample_summaries(
+                self.networks,
+                self.encoder,
+                part,
+                count=1,
+                temperature=self.config.temperature,
+                seed=f"{self.config.seed}/{phase}",
+            ),
         )
         return [row[0].text for row in rows]
 
@@ -266,4 +280,6 @@ class PopiTrainer:
             entry |= look_at_dev(self.networks, learner, self.dev_examples, self.config).as_metrics()
         self.history.append(entry)
         self.checkpoints.record(entry)
-        self.progress(entry)
+        with self.processes.together():
+            if self.processes.main:
+                self.progress(entry)

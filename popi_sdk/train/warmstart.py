@@ -13,6 +13,7 @@ from ..scoring.plan import budget_for
 from .config import TrainConfig
 from .examples import Encoder, Example
 from .networks import Networks
+from .processes import Processes
 
 __all__ = ["warm_start"]
 
@@ -23,6 +24,8 @@ def warm_start(
     examples: Sequence[Example],
     config: TrainConfig,
     progress: Callable[[int, int], object] = lambda *_: None,
+    *,
+    processes: Processes | None = None,
 ) -> float:
     """Maximise the likelihood of gold descriptions given the signals, for `config.warm_start` steps.
 
@@ -32,6 +35,7 @@ def warm_start(
         examples: Users; those without a description are left out.
         config: Steps, users in a step, rate and clipping.
         progress: Called with the steps done and their number.
+        processes: Who learns together.
 
     Returns:
         The last step's loss, nats a token.
@@ -52,19 +56,24 @@ def warm_start(
     parameters = [parameter for parameter in networks.inferrer.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=config.inferrer_lr, weight_decay=0.0)
     draws = random.Random(f"{config.seed}/warm start")
+    team = processes or Processes()
     budget = budget_for(networks.lm.device)
     loss = 0.0
     for step in range(config.warm_start):
         progress(step, config.warm_start)
         chosen = draws.sample(queries, min(config.users_per_step, len(queries)))
         tokens = sum(len(query.continuations[0]) for query in chosen)
+        own = chosen[team.index :: team.count]
         optimizer.zero_grad(set_to_none=True)
         loss = 0.0
-        for batch in microbatches(chosen, budget):
-            scores = score_queries_with_grad(networks.inferrer, [chosen[index] for index in batch])
-            part = -torch.cat(scores).sum() / tokens
-            part.backward()
-            loss += part.item()
+        with team.together():
+            for batch in microbatches(own, budget):
+                scores = score_queries_with_grad(networks.inferrer, [own[index] for index in batch])
+                part = -torch.cat(scores).sum() / tokens * team.count  # of which the mean is taken
+                part.backward()
+                loss += part.item()
+        loss = team.mean(loss)
+        team.average(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
         optimizer.step()
     optimizer.zero_grad(set_to_none=True)

@@ -11,6 +11,7 @@ import torch
 from popi_sdk import TrainingError
 from popi_sdk.scoring import Query, dpo_loss, score_naive
 from popi_sdk.train.learner import GeneratorLearner, Judged
+from popi_sdk.train.processes import Processes
 
 
 @pytest.fixture(params=["adapters", "whole"])
@@ -76,13 +77,17 @@ def test_the_loss_falls(built) -> None:
     assert learner.metrics["generator/loss"] < first
 
 
+class Watched(Processes):
+    """Keeps the gradients where several processes would average them."""
+
+    def average(self, parameters) -> None:
+        self.kept = [one.grad.clone() for one in parameters]
+
+
 def gradients(built, judged, **options) -> list[torch.Tensor]:
-    kept: list[torch.Tensor] = []
-    learner = learner_of(
-        built, reduce=lambda parameters: kept.extend(one.grad.clone() for one in parameters), **options
-    )
-    learner.learn(judged)
-    return kept
+    watched = Watched()
+    learner_of(built, processes=watched, **options).learn(judged)
+    return watched.kept
 
 
 def test_small_batches_add_up_to_the_large_one(trainer) -> None:
@@ -98,11 +103,11 @@ def test_summaries_that_are_not_learnt_from_are_scored_all_the_same(trainer) -> 
     first, *rest = judged_of(built)
     judged = [first, *(Judged(one.context, one.pairs, learn=False) for one in rest)]
     expected = learner_of(built).margins(judged)
-    kept: list[torch.Tensor] = []
-    learner = learner_of(built, reduce=lambda parameters: kept.extend(one.grad.clone() for one in parameters))
+    watched = Watched()
+    learner = learner_of(built, processes=watched)
     assert learner.learn(judged) == [pytest.approx(row, abs=1e-4) for row in expected]
     alone = gradients(other, judged_of(other)[:1])
-    for one, two in zip(kept, alone, strict=True):
+    for one, two in zip(watched.kept, alone, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-7)
 
 
