@@ -7,11 +7,8 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any, Generic, Protocol, TypeVar
 
-from ..errors import needs_extra
 from ..models._torch import torch
-
-with needs_extra("hf"):
-    from transformers import DynamicCache
+from .hf_cache import cache_for
 
 __all__ = ["DecodingRow", "decode"]
 
@@ -88,7 +85,7 @@ class _Batch(Generic[Row]):
         self.rows = list(rows)
         self._model = model
         self._takes = inspect.signature(model.forward).parameters
-        self._cache = DynamicCache(config=model.config) if _is_cached(model) else None
+        self._cache = cache_for(model) if _is_cached(model) else None
         prompts = [(prompt, len(list(same))) for prompt, same in groupby(row.prompt for row in rows)]
         self._shared = [count for _, count in prompts] if len(prompts) < len(rows) else None
         width = max(len(prompt) for prompt, _ in prompts)
