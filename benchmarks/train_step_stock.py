@@ -1,4 +1,4 @@
-"""The rival of `train_step`: TRL as it comes, `GRPOTrainer` with a reward function and `DPOTrainer` on its summaries."""
+"""The rival of `train_step`: TRL as it comes, `GRPOTrainer` with a reward function, `DPOTrainer` on its summaries."""
 
 from __future__ import annotations
 

@@ -118,7 +118,8 @@ class _Batch(Generic[Row]):
             positions = self._mask[:, :end].cumsum(1).sub(1).clamp(min=0)
             inputs["position_ids"] = positions[:, start:]
         if "logits_to_keep" in self._takes:
-            inputs["logits_to_keep"] = 1
+            # As an index: of a slice's strided states torch multiplies a copy of the whole head, one for each row.
+            inputs["logits_to_keep"] = torch.tensor([end - start - 1], device=self._ids.device)
         if self._cache is not None:
             inputs |= {"past_key_values": self._cache, "use_cache": True}
             self._read = end
