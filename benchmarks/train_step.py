@@ -5,8 +5,8 @@ Targets: at least 3 times as fast, peak memory at most 0.7 of the rival's.
 The work, the same on both sides: 2 users, 8 summaries each. The inferrer reads 396 and 404 tokens, template included,
 and writes 48; a pair is 120 tokens: the plain prompt with its template 40, both answers 40 each. A summary's reward is
 the negative DPO loss of one pair behind it, half of it by the generator and half by the frozen base (`reward_frozen`);
-the generator takes a step on the same pairs, the inferrer one of GRPO with a divergence term. LoRA adapters of rank 8 on
-all linear layers, no gradient checkpointing, the same threads.
+the generator takes a step on the same pairs, the inferrer one of GRPO with a divergence term. LoRA adapters of rank 8
+on all linear layers, no gradient checkpointing, the same threads.
 
 - ours: `PopiTrainer`, schedule `joint`, as it comes.
 - stock: `GRPOTrainer` with a plain reward function, and `DPOTrainer` on the same summaries, each with a model and an

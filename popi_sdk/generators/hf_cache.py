@@ -28,6 +28,9 @@ def cache_for(model: Any) -> Any:
 class _Roomy(DynamicLayer):  # type: ignore[misc] # transformers is Any to mypy
     """Keys and values are views of larger tensors, into which the next tokens are written."""
 
+    keys: Any
+    values: Any
+
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._held: dict[str, Any] = {}
