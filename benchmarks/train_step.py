@@ -39,6 +39,10 @@ from popi_sdk.models.causal_lm import CausalLM, load_causal_lm
 
 from .report import ROOT, table, verdict
 
+_VARIABLE = "POPI_BENCH_LOUD"
+_LOUD = bool(os.environ.get(_VARIABLE))
+"""Whether to show what the sides say, and every step's figures as they come."""
+
 ROUNDS = 3
 USERS, GROUP, SUMMARY, PLAIN, ANSWER = 2, 8, 48, 40, 40
 REQUESTS = (
@@ -245,7 +249,7 @@ class Worker:
             [sys.executable, "-m", "benchmarks.train_step", "--side", side],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if not os.environ.get("POPI_BENCH_LOUD") else None,
+            stderr=None if _LOUD else subprocess.DEVNULL,
             text=True,
             cwd=ROOT,
         )
@@ -266,8 +270,7 @@ class Worker:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            error = self._process.stderr.read() if self._process.stderr else ""
-            sys.exit(f"The side {self.side} ended early.\n{error[-2000:]}")
+            sys.exit(f"The side {self.side} ended early. {_VARIABLE}=1 shows what it says.")
         found: dict[str, Any] = json.loads(line)
         return found
 
@@ -280,6 +283,8 @@ def measure(rounds: int) -> dict[str, list[dict[str, Any]]]:
         for _ in range(rounds + 1):
             for worker in workers:
                 steps[worker.side].append(worker.step())
+                if _LOUD:
+                    print(worker.side, json.dumps(steps[worker.side][-1]), file=sys.stderr, flush=True)
     finally:
         for worker in workers:
             worker.stop()
@@ -337,12 +342,11 @@ def main(rounds: int = ROUNDS) -> None:
         (*(f"{side}, MiB" for side in SIDES), "ours / stock", "target"),
         [(*(f"{peaks[side]:,}" for side in SIDES), f"{share:.2f}", verdict(share, at_most=0.7))],
     )
-    if os.environ.get("POPI_BENCH_LOUD"):
-        print(json.dumps(timed))
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--side"]:
+        sys.stdout = sys.stderr  # trainers print there; the parent reads figures
         {"ours": ours, "stock": stock}[sys.argv[2]]()
     else:
         main(*map(int, sys.argv[1:]))  # fewer rounds, where time is short
