@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from . import cold_start, eval_scaling, hf_batch, import_time, install_size, overhead, scoring
+from . import cold_start, eval_scaling, hf_batch, import_time, install_size, overhead, scoring, train_step
 from .report import machine
 
 ALL = {
@@ -15,6 +15,7 @@ ALL = {
     "hf_batch": hf_batch.main,
     "scoring": scoring.main,
     "eval_scaling": eval_scaling.main,
+    "train_step": train_step.main,
 }
 
 

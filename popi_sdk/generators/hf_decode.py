@@ -7,11 +7,8 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any, Generic, Protocol, TypeVar
 
-from ..errors import needs_extra
 from ..models._torch import torch
-
-with needs_extra("hf"):
-    from transformers import DynamicCache
+from .hf_cache import cache_for
 
 __all__ = ["DecodingRow", "decode"]
 
@@ -88,7 +85,7 @@ class _Batch(Generic[Row]):
         self.rows = list(rows)
         self._model = model
         self._takes = inspect.signature(model.forward).parameters
-        self._cache = DynamicCache(config=model.config) if _is_cached(model) else None
+        self._cache = cache_for(model) if _is_cached(model) else None
         prompts = [(prompt, len(list(same))) for prompt, same in groupby(row.prompt for row in rows)]
         self._shared = [count for _, count in prompts] if len(prompts) < len(rows) else None
         width = max(len(prompt) for prompt, _ in prompts)
@@ -121,7 +118,8 @@ class _Batch(Generic[Row]):
             positions = self._mask[:, :end].cumsum(1).sub(1).clamp(min=0)
             inputs["position_ids"] = positions[:, start:]
         if "logits_to_keep" in self._takes:
-            inputs["logits_to_keep"] = 1
+            # As an index: of a slice's strided states torch multiplies a copy of the whole head, one for each row.
+            inputs["logits_to_keep"] = torch.tensor([end - start - 1], device=self._ids.device)
         if self._cache is not None:
             inputs |= {"past_key_values": self._cache, "use_cache": True}
             self._read = end

@@ -72,7 +72,8 @@ class Networks:
         training = self.inferrer.training
         self.inferrer.eval()
         try:
-            yield self.inferrer
+            # Adapters sit inside its layers. What peft wraps around hides from `decode` that it keeps what it read.
+            yield self.lm.model
         finally:
             self.inferrer.train(training)
 

@@ -10,6 +10,7 @@ from support.tiny_models import KINDS, tiny_model
 from transformers import AutoModelForCausalLM as AutoModel
 from transformers import (
     BloomConfig,
+    DynamicCache,
     Gemma3TextConfig,
     MambaConfig,
     MistralConfig,
@@ -17,7 +18,7 @@ from transformers import (
     RwkvConfig,
 )
 
-from popi_sdk.generators import hf_decode
+from popi_sdk.generators import hf_cache, hf_decode
 from popi_sdk.generators.hf_decode import decode
 from popi_sdk.generators.hf_row import Row
 
@@ -74,6 +75,17 @@ def test_a_batch_gives_what_each_row_gives_alone_and_what_transformers_gives(kin
         ids = torch.tensor([prompt])
         made = model.generate(ids, attention_mask=ids * 0 + 1, max_new_tokens=room, do_sample=False, pad_token_id=0)
         assert made[0, len(prompt) :].tolist() == expected
+
+
+@pytest.mark.parametrize("room", [0, 1, 3])
+def test_what_was_read_is_kept_whenever_its_room_ends(room, monkeypatch):
+    model = model_of("llama")
+    rows = [(PROMPTS[0], 20), (PROMPTS[0], 4), (PROMPTS[1], 12)]  # shared at first, then taken out one by one
+    expected = answered(model, [row(*each) for each in rows])
+    monkeypatch.setattr(hf_cache, "_ROOM", room)
+    assert answered(model, [row(*each) for each in rows]) == expected
+    monkeypatch.setattr(hf_decode, "cache_for", lambda model: DynamicCache(config=model.config))
+    assert answered(model, [row(*each) for each in rows]) == expected
 
 
 def test_a_row_ends_at_its_own_end_token():

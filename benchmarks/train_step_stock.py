@@ -1,0 +1,199 @@
+"""The rival of `train_step`: TRL as it comes, `GRPOTrainer` with a reward function, `DPOTrainer` on its summaries."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import TrainerCallback
+from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer
+
+from popi_sdk.models.causal_lm import CausalLM, load_causal_lm
+from popi_sdk.scoring import Query
+from popi_sdk.train.config import TrainConfig, as_train_config
+from popi_sdk.train.examples import Encoder, Example
+from popi_sdk.train.objective import Objective
+
+from .train_step import GROUP, MICRO_BATCH, OPTIONS, SUMMARY, USERS, Phases, records, wrap_grpo, written
+
+
+def run(lm: CausalLM, phases: Phases) -> None:
+    config = as_train_config(**OPTIONS)
+    encoder = Encoder(lm, budget=config.budget, input_budget=config.input_budget)
+    examples = encoder.examples(records(lm))
+    with tempfile.TemporaryDirectory() as scratch:
+        theta = Theta(lm, config, encoder, examples, scratch)
+        trainer = Scripted(
+            model=lm.model,
+            reward_funcs=theta.reward,
+            args=_grpo_config(config, lm, scratch),
+            train_dataset=Dataset.from_list(
+                [
+                    {"prompt": lm.tokenizer.decode(one.request_ids), "user": at}
+                    for _ in range(config.steps)
+                    for at, one in enumerate(examples)
+                ]
+            ),
+            processing_class=lm.tokenizer,
+            peft_config=_lora(config),
+            callbacks=[Turns(theta, phases)],
+        )
+        trainer.lm, trainer.known = lm, [one.request_ids for one in examples]
+        wrap_grpo(phases, GRPOTrainer)
+        phases.wrap(trainer, "_generate_single_turn", lambda: "sampling")
+        phases.wrap(trainer, "_calculate_rewards", lambda: "reward and theta")
+        phases.report()
+        trainer.train()
+
+
+class Scripted(GRPOTrainer):
+    """Stock, but for the tokens: after they were sampled, those of the script take their place."""
+
+    lm: CausalLM
+    known: list[tuple[int, ...]]
+
+    def _generate_single_turn(self, prompt_ids: list[list[int]], *args: Any, **options: Any) -> Any:
+        assert [tuple(ids) for ids in prompt_ids] == [ids for ids in self.known for _ in range(GROUP)]
+        ids, _ = super()._generate_single_turn(prompt_ids, *args, **options)
+        assert all(len(one) == SUMMARY for one in ids)
+        return written(self.lm, self.state.global_step), None
+
+
+class Theta:
+    """The second model: it scores summaries for the reward, and takes DPO steps on them."""
+
+    def __init__(
+        self, lm: CausalLM, config: TrainConfig, encoder: Encoder, examples: Sequence[Example], scratch: str
+    ) -> None:
+        self.encoder = encoder
+        self.examples = examples
+        self.objective = Objective(config)
+        self.config = config
+        self.rows: list[dict[str, Any]] = []
+        self.rewards: list[float] = []
+        row = {"prompt": "Tell me a story.", "chosen": " Yes.", "rejected": " No."}
+        self.dpo = DPOTrainer(
+            model=load_causal_lm(dtype="bfloat16", device="cpu").model,
+            args=_dpo_config(config, scratch),
+            train_dataset=Dataset.from_list([row] * USERS * GROUP),
+            processing_class=lm.tokenizer,
+            peft_config=_lora(config),
+        )
+        self.dpo.create_optimizer_and_scheduler(config.steps)
+        self.dpo.current_gradient_accumulation_steps = self.dpo.args.gradient_accumulation_steps
+        plain = [Query(one.pairs[0].plain, (one.pairs[0].chosen, one.pairs[0].rejected)) for one in examples]
+        with torch.no_grad(), self.dpo.model.disable_adapter():
+            self.references = self._scores([_row(query) for query in plain])
+
+    def reward(self, prompts: Any, completions: Any, completion_ids: Any, user: Sequence[int], **_: Any) -> list[float]:
+        """Minus the loss of the user's pair behind the summary: half by the generator, half by the frozen base."""
+        queries = [
+            self.encoder.reading(self.encoder.summary(ids), self.examples[number].pairs[0])
+            for ids, number in zip(completion_ids, user, strict=True)
+        ]
+        self.rows = [_row(query) for query in queries]
+        with torch.no_grad():
+            current = self._scores(self.rows)
+            with self.dpo.model.disable_adapter():
+                frozen = self._scores(self.rows)
+        self.rewards = [
+            self.objective.reward([self._delta(current[at], number)], [self._delta(frozen[at], number)])
+            for at, number in enumerate(user)
+        ]
+        return self.rewards
+
+    def step(self) -> None:
+        """One step of DPO on the summaries of the last reward."""
+        for start in range(0, len(self.rows), MICRO_BATCH):
+            self.dpo.training_step(self.dpo.model, self.dpo.data_collator(self.rows[start : start + MICRO_BATCH]))
+        self.dpo.accelerator.clip_grad_norm_(self.dpo.model.parameters(), self.config.max_grad_norm)
+        self.dpo.optimizer.step()
+        self.dpo.lr_scheduler.step()
+        self.dpo.optimizer.zero_grad()
+
+    def _scores(self, rows: Sequence[dict[str, Any]]) -> list[list[float]]:
+        """Log-probabilities of chosen and rejected by row, from padded batches."""
+        found: list[list[float]] = []
+        for start in range(0, len(rows), MICRO_BATCH):
+            inputs = dict(self.dpo.data_collator(rows[start : start + MICRO_BATCH]))
+            mask = inputs.pop("completion_mask")
+            labels = inputs["input_ids"].masked_fill(mask == 0, -100)
+            output = self.dpo.model(**inputs, labels=labels, fused_lm_head=True, use_cache=False)
+            found += torch.stack(output.log_probs.sum(dim=1).chunk(2), dim=1).tolist()
+        return found
+
+    def _delta(self, scores: Sequence[float], number: int) -> float:
+        delta: float = self.objective.delta(self.examples[number].pairs[0], scores, self.references[number])
+        return delta
+
+
+class Turns(TrainerCallback):
+    """After the step of the one trainer that of the other; then wait."""
+
+    def __init__(self, theta: Theta, phases: Phases) -> None:
+        self.theta = theta
+        self.phases = phases
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        with self.phases("reward and theta"):
+            self.theta.step()
+        self.phases.report(rewards=self.theta.rewards)
+
+
+def _row(query: Query) -> dict[str, Any]:
+    chosen, rejected = query.continuations
+    return {"prompt_ids": list(query.prefix), "chosen_ids": list(chosen), "rejected_ids": list(rejected)}
+
+
+def _lora(config: TrainConfig) -> LoraConfig:
+    assert config.adapters is not None
+    return LoraConfig(
+        r=config.adapters.rank,
+        lora_alpha=config.adapters.alpha,
+        target_modules=config.adapters.targets,
+        task_type="CAUSAL_LM",
+    )
+
+
+def _shared(config: TrainConfig, scratch: str) -> dict[str, Any]:
+    return {
+        "output_dir": scratch,
+        "max_steps": config.steps,
+        "per_device_train_batch_size": MICRO_BATCH,
+        "gradient_accumulation_steps": USERS * GROUP // MICRO_BATCH,
+        "lr_scheduler_type": "cosine",
+        "max_grad_norm": config.max_grad_norm,
+        "weight_decay": 0.0,
+        "use_cpu": True,
+        "bf16": False,  # the weights are
+        "gradient_checkpointing": False,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+    }
+
+
+def _grpo_config(config: TrainConfig, lm: CausalLM, scratch: str) -> GRPOConfig:
+    return GRPOConfig(
+        **_shared(config, scratch),
+        learning_rate=config.inferrer_lr,
+        num_generations=config.group_size,
+        max_completion_length=config.budget,
+        generation_kwargs={"suppress_tokens": [lm.tokenizer.eos_token_id]},
+        temperature=config.temperature,
+        beta=config.kl,
+        scale_rewards="none",
+        loss_type="dr_grpo",
+        entropy_coef=config.entropy_bonus,
+        shuffle_dataset=False,
+        remove_unused_columns=False,
+    )
+
+
+def _dpo_config(config: TrainConfig, scratch: str) -> DPOConfig:
+    return DPOConfig(**_shared(config, scratch), learning_rate=config.generator_lr, beta=config.beta)

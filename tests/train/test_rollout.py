@@ -1,0 +1,23 @@
+"""Summaries as they are sampled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from popi_sdk.train.rollout import sample_summaries
+
+
+@pytest.mark.parametrize("adapters", [True, False])
+def test_signals_are_read_once_for_all_summaries_and_nothing_is_read_again(trainer: Any, adapters: bool) -> None:
+    built = trainer(**({} if adapters else {"adapters": None}))
+    examples = built.train_examples[:2]
+    longest = max(len(one.request_ids) for one in examples)
+    read: list[tuple[int, ...]] = []
+    built.networks.lm.model.register_forward_pre_hook(
+        lambda _, args, options: read.append(tuple(options["input_ids"].shape)), with_kwargs=True
+    )
+    found = sample_summaries(built.networks, built.encoder, examples, count=3, temperature=1.0, seed="0")
+    assert read[0] == (2, longest)
+    assert [columns for _, columns in read[1:]] == [1] * (max(len(one.ids) for row in found for one in row) - 1)
