@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -40,6 +41,7 @@ class Checkpoints:
         self.folder = folder
         self.every = every
         self._processes = processes or Processes()
+        self._best: dict[str, Any] | None = None
         if folder is not None:
             self._processes.from_main(lambda: self._open(folder, settings, resume=resume))
 
@@ -83,6 +85,25 @@ class Checkpoints:
         if self.folder is not None:
             self._processes.from_main(lambda: _save(self._end_of(phase), networks.state_dict()))
             self._processes.from_main(lambda: shutil.rmtree(self._inside(phase), ignore_errors=True))
+            self._processes.from_main(lambda: self._best_of(phase).unlink(missing_ok=True))
+
+    def keep_best(self, phase: str, networks: Networks) -> None:
+        """Keep the weights as they are now, in place of what was kept of the phase before."""
+        if self.folder is None:
+            state = networks.state_dict()
+            self._best = {key: copy.deepcopy(value) for key, value in state.items()}
+        else:
+            self._processes.from_main(lambda: _save(self._best_of(phase), networks.state_dict()))
+
+    def restore_best(self, phase: str, networks: Networks) -> None:
+        """Load what `keep_best` kept; nothing happens if it was never called."""
+        if self.folder is None:
+            if self._best is not None:
+                networks.load_state_dict(self._best)
+                self._best = None
+        elif self._processes.from_main(self._best_of(phase).is_file):
+            with self._processes.together():
+                networks.load_state_dict(_load(self._best_of(phase)))
 
     def restore(self, phase: str, networks: Networks) -> bool:
         """Load the weights of the end of a phase, if it was reached."""
@@ -129,6 +150,9 @@ class Checkpoints:
 
     def _end_of(self, phase: str) -> Path:
         return self._inside(phase).with_suffix(".pt")
+
+    def _best_of(self, phase: str) -> Path:
+        return self._inside(phase).with_suffix(".best.pt")
 
     def _inside(self, phase: str) -> Path:
         assert self.folder is not None

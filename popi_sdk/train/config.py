@@ -8,12 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..errors import ConfigurationError
 from ..summary import DEFAULT_BUDGET
+from .stopping import StopSettings
 
 __all__ = ["LoraSettings", "TrainConfig", "as_train_config"]
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Positive = Annotated[int, Field(gt=0)]
 _Rate = Annotated[float, Field(gt=0)]
+
+_READS: dict[str, Literal["signals", "none"]] = {"population": "none", "raw-trained": "signals"}
 
 
 class LoraSettings(BaseModel):
@@ -60,6 +63,8 @@ class TrainConfig(BaseModel):
         input_budget: Most tokens of signals that the inferrer reads.
         reward_frozen: Share of the reward that comes from the untouched base model reading the summary: what keeps
             inferrer and generator from a private code.
+        reward_over_empty: Subtract what the plain prompt earns under the same models, so that 0 means: no better than
+            none. A constant of the user's group: it makes the figures readable, the gradient is the same.
         length_penalty: Subtracted from the reward of a summary that fills the budget; in proportion below.
         overlap_penalty: Subtracted, times the share of the summary's 4-grams that stand in the signals: a summary
             describes, it does not quote.
@@ -73,6 +78,9 @@ class TrainConfig(BaseModel):
         max_grad_norm: To which each model's gradient is clipped.
         eval_every: Steps between two looks at the dev users; 0 for the end only.
         eval_users: Most dev users that are looked at.
+        eval_pairs: Most pairs of each of them.
+        keep_best: Keep the weights of the best look at dev in each phase, instead of the last ones.
+        stop: What ends a phase early, see `StopSettings`; None for nothing.
         save_every: Steps between two checkpoints, where the run has an output directory.
         seed: Of everything that is drawn.
     """
@@ -101,6 +109,7 @@ class TrainConfig(BaseModel):
     input_budget: _Positive = 1_024
 
     reward_frozen: _Share = 0.5
+    reward_over_empty: bool = False
     length_penalty: Annotated[float, Field(ge=0)] = 0.0
     overlap_penalty: Annotated[float, Field(ge=0)] = 0.0
     entropy_bonus: Annotated[float, Field(ge=0)] = 0.05
@@ -114,8 +123,16 @@ class TrainConfig(BaseModel):
 
     eval_every: Annotated[int, Field(ge=0)] = 50
     eval_users: _Positive = 64
+    eval_pairs: _Positive = 4
+    keep_best: bool = True
+    stop: StopSettings | None = StopSettings()
     save_every: _Positive = 25
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def reads(self) -> Literal["summary", "signals", "none"]:
+        """What the generator of this schedule reads beside the prompt."""
+        return _READS.get(self.schedule, "summary")
 
     @model_validator(mode="after")
     def _fits(self) -> TrainConfig:
@@ -146,6 +163,8 @@ class TrainConfig(BaseModel):
             "inferrer_lr": 1e-6,
             "generator_lr": 1e-6,
             "warmup": 150 / 2_500,
+            "keep_best": False,
+            "stop": None,
         }
         return as_train_config(**recipe | changes)
 

@@ -52,6 +52,8 @@ def look_at_dev(
     networks: Networks, learner: GeneratorLearner, examples: Sequence[Example], config: TrainConfig
 ) -> DevScores:
     """Measure with the most likely summary of each user; for all processes."""
+    if config.reads != "summary":
+        return _look_without_summaries(learner, examples, config)
     spread = learner.processes.spread
     rows = spread(
         examples, lambda part: sample_summaries(networks, learner.encoder, part, count=1, temperature=0.0, seed="dev")
@@ -72,6 +74,27 @@ def look_at_dev(
         distinct=sum(every.count(text) == 1 for text in every) / len(every),
         quoted=statistics.fmean(overlap(texts[one.user_id], one.selection.text) for one in examples),
         samples=tuple(every[:3]),
+    )
+
+
+def _look_without_summaries(learner: GeneratorLearner, examples: Sequence[Example], config: TrainConfig) -> DevScores:
+    """The rivals: their generator reads the bare prompt, or the signals."""
+    spread = learner.processes.spread
+    signals = config.reads == "signals"
+    contexts = {one.user_id: one.selection if signals else "" for one in examples}
+    donors = assign_donors([(one.user_id, one.groups) for one in examples], seed=config.seed).of
+    own = [Judged(contexts[one.user_id], one.pairs) for one in examples]
+    other = [Judged(contexts[donors.get(one.user_id, one.user_id)], one.pairs) for one in examples]
+    frozen = partial(learner.margins, frozen=True)
+    return DevScores(
+        own=_accuracy(spread(own, learner.margins)),
+        shuffled=_accuracy(spread(other, learner.margins)),
+        frozen=_accuracy(spread(own, frozen)),
+        frozen_shuffled=_accuracy(spread(other, frozen)),
+        tokens=0.0,
+        distinct=0.0,
+        quoted=0.0,
+        samples=(),
     )
 
 

@@ -90,7 +90,9 @@ class Step:
         ]
         mixed = self.config.reward_frozen and not self._is_base
         frozen = self.learner.margins(judged, frozen=True) if mixed else None
-        current = self.learner.learn(judged) if self._learn else self.learner.margins(judged)
+        # One plain prompt a user, in the same pass; nothing is learnt from it.
+        plain = [Judged("", one.pairs, learn=False) for one in judged[::group]] if self.config.reward_over_empty else []
+        current = (self.learner.learn if self._learn else self.learner.margins)(judged + plain)
         quoted = [
             overlap(sample.text, self.examples[number].selection.text)
             for sample, number in zip(self._samples, example, strict=True)
@@ -101,13 +103,18 @@ class Step:
                 objective.reward(
                     current[at],
                     frozen[at] if frozen else None,
+                    empty=self._empty(current[len(judged) + at // group], mixed=bool(mixed)) if plain else 0.0,
                     filled=len(sample.ids) / self.config.budget,
                     quoted=quoted[at],
                 )
                 for at, sample in enumerate(self._samples)
             ]
-        self.metrics = self._measured(current, quoted)
+        self.metrics = self._measured(current[: len(judged)], quoted)
         return rewards
+
+    def _empty(self, current: Sequence[float], *, mixed: bool) -> float:
+        """What the plain prompt earns; the frozen base behind it is the reference itself, so its margins are 0."""
+        return self.learner.objective.reward(current, [0.0] * len(current) if mixed else None)
 
     def _measured(self, current: Sequence[Sequence[float]], quoted: Sequence[float]) -> dict[str, float]:
         """Figures of the summaries of all processes."""

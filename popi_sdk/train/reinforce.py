@@ -20,8 +20,8 @@ from .networks import Networks
 
 __all__ = ["reinforce"]
 
-Record = Callable[[int, dict[str, Any]], None]
-"""Called after each step with its number and figures."""
+Record = Callable[[int, dict[str, Any]], object]
+"""Called after each step with its number and figures; training ends with it if that returns True."""
 
 
 def reinforce(
@@ -172,7 +172,8 @@ def _callback(record: Record, step: Step, learner: GeneratorLearner, checkpoints
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
             if logs and "reward" in logs:
                 figures = {name: float(logs[key]) for key, name in _KEPT.items() if logs.get(key) is not None}
-                record(state.global_step, figures | step.metrics | learner.metrics)
+                if record(state.global_step, figures | step.metrics | learner.metrics) is True:
+                    control.should_training_stop = True
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             extras = {"networks": step.networks.state_dict(), "learner": learner.state_dict()}

@@ -20,7 +20,7 @@ def teach(
     examples: Sequence[Example],
     contexts: Sequence[str | Selection],
     config: TrainConfig,
-    record: Callable[[int, dict[str, Any]], None],
+    record: Callable[[int, dict[str, Any]], object],
     *,
     phase: str = "teach",
     checkpoints: Checkpoints | None = None,
@@ -32,7 +32,7 @@ def teach(
         examples: The users.
         contexts: What the generator reads of each.
         config: Steps, users in a step, pairs of a user in a step.
-        record: Told of every step.
+        record: Told of every step; training ends with the one for which it returns True.
         phase: What it is called in the checkpoints.
         checkpoints: Where it goes on from, and keeps its state.
 
@@ -55,7 +55,8 @@ def teach(
         ]
         deltas = [delta for rows in learner.processes.gather(learner.learn(judged)) for row in rows for delta in row]
         accuracy = statistics.fmean((delta > 0) + 0.5 * (delta == 0) for delta in deltas)
-        record(step + 1, {"generator/accuracy": accuracy, **learner.metrics})
+        if record(step + 1, {"generator/accuracy": accuracy, **learner.metrics}) is True:
+            break
         if checkpoints is not None and (step + 1) % checkpoints.every == 0:
             state = {"networks": learner.networks.state_dict(), "learner": learner.state_dict()}
             checkpoints.save_step(phase, step + 1, {"step": step + 1, **state})

@@ -26,6 +26,7 @@ from .processes import join
 from .reference import References
 from .reinforce import reinforce
 from .rollout import sample_summaries
+from .stopping import Watch
 from .teach import teach
 from .warmstart import warm_start
 
@@ -49,6 +50,7 @@ class PopiTrainer:
 
     Attributes:
         history: What was measured, by step.
+        kept: The entry of the look at dev that belongs to the weights; None if there was none.
 
     Raises:
         TrainingError: If no user is left to train with.
@@ -76,7 +78,9 @@ class PopiTrainer:
         self.progress = progress
         self.history: list[dict[str, Any]] = []
         self.checkpoints = Checkpoints(None, every=config.save_every, settings="", resume=False)
+        self.kept: dict[str, Any] | None = None
         self._recorded: list[dict[str, Any]] = []
+        self._watch = self._watching()
         self.processes = join(config.device)
         self.processes.share(range(config.users_per_step))
         device = self.processes.device(config.device)
@@ -90,8 +94,8 @@ class PopiTrainer:
         train_records, dev_records = list(train), list(dev)
         self.data = [data_facts("train", train, train_records), data_facts("dev", dev, dev_records)]
         self.train_examples = self.encoder.examples(train_records)
-        self.dev_examples = self.encoder.examples(dev_records)[: config.eval_users] if dev_records else []
-        shared = {one.user_id for one in self.train_examples} & {one.user_id for one in self.dev_examples}
+        self.dev_examples = self._looked_at(dev_records)
+        shared = {one.user_id for one in self.train_examples} & {one.user_id for one in dev_records}
         if shared:
             raise ConfigurationError(
                 f"User {min(shared)!r} is in train and in dev: what is measured must be new users."
@@ -161,7 +165,7 @@ class PopiTrainer:
             ConfigurationError: If it holds something else, or cannot be written.
         """
         said = as_about(about)
-        context = {"population": "none", "raw-trained": "signals"}.get(self.config.schedule, "summary")
+        context = self.config.reads
         parts = {"generator": self.networks.save_generator}
         if context == "summary":
             parts["inferrer"] = self.networks.save_inferrer
@@ -174,7 +178,7 @@ class PopiTrainer:
             "config": self.config.model_dump(mode="json"),
             "about": said.model_dump(include={"licence", "language"}),
             "data": [named(one, said) for one in self.data if one["users"]],
-            "dev": next((entry for entry in reversed(self.history) if "dev/own" in entry), None),
+            "dev": self.kept,
             "samples": self.summaries(self.dev_examples[: said.samples]) if context == "summary" else [],
             **machine_facts(),
         }
@@ -209,15 +213,41 @@ class PopiTrainer:
     def _phase(self, name: str, work: Callable[[str], None]) -> None:
         """Do it, unless an earlier run did; what is recorded of it begins where its checkpoint is."""
         earlier = [entry for entry in self._recorded if entry["phase"] == name]
+        self._watch = self._watching()
         if self.checkpoints.restore(name, self.networks):
             self.history += earlier
+            self._watch.replay(earlier)
+            self._keep()
             return
         found = self.checkpoints.latest(name)
         done = int(found[0].name.rpartition("-")[2]) if found else 0
-        self.history += [entry for entry in earlier if entry["step"] <= done]
+        earlier = [entry for entry in earlier if entry["step"] <= done]
+        self.history += earlier
+        self._watch.replay(earlier)
         self.checkpoints.keep_history(self.history)
         work(name)
+        if self.config.keep_best:
+            self.checkpoints.restore_best(name, self.networks)
+        self._keep()
         self.checkpoints.finish(name, self.networks)
+
+    def _watching(self) -> Watch:
+        return Watch(self.config.stop, self.config.reward_frozen if self.config.reads == "summary" else 0.0)
+
+    def _keep(self) -> None:
+        """Which look the weights are those of: the best one, or the last."""
+        looks = [self._watch.best] if self.config.keep_best else self.history[::-1]
+        self.kept = next((dict(entry) for entry in looks if entry and "dev/own" in entry), self.kept)
+
+    def _looked_at(self, records: Sequence[UserRecord]) -> list[Example]:
+        """The dev users that fit, up to `eval_users`, with their first `eval_pairs` pairs."""
+        if not records:
+            return []
+        cut = [
+            one.model_copy(update={"pairs": one.pairs[: self.config.eval_pairs]})
+            for one in records[: self.config.eval_users]
+        ]
+        return self.encoder.examples(cut)
 
     def _settings(self) -> str:
         """What has to be the same for a run to go on."""
@@ -272,14 +302,21 @@ class PopiTrainer:
         )
         return [row[0].text for row in rows]
 
-    def _record(self, phase: str, step: int, figures: dict[str, Any], learner: GeneratorLearner) -> None:
+    def _record(self, phase: str, step: int, figures: dict[str, Any], learner: GeneratorLearner) -> bool:
+        """Note a step; whether the phase ends with it."""
         entry: dict[str, Any] = {"phase": phase, "step": step, **figures}
         every = self.config.eval_every
         last = step == self.config.steps
         if self.dev_examples and (last or (every and step % every == 0)):
             entry |= look_at_dev(self.networks, learner, self.dev_examples, self.config).as_metrics()
+        reason = self._watch.see(entry)
+        if self._watch.best is entry and self.config.keep_best:
+            self.checkpoints.keep_best(phase, self.networks)
+        if reason is not None:
+            entry["stopped"] = reason
         self.history.append(entry)
         self.checkpoints.record(entry)
         with self.processes.together():
             if self.processes.main:
                 self.progress(entry)
+        return reason is not None

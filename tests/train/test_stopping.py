@@ -1,0 +1,150 @@
+"""When a phase ends early, and which weights stay."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from popi_sdk.data import tinyworld
+from popi_sdk.models.causal_lm import CausalLM, load_causal_lm
+from popi_sdk.train import PopiTrainer, TrainConfig
+from popi_sdk.train.stopping import StopSettings, Watch
+
+
+def look(step: int, own: float, frozen: float = 0.5) -> dict[str, float]:
+    return {"step": step, "dev/own": own, "dev/frozen": frozen}
+
+
+def test_the_score_mixes_as_the_reward_does() -> None:
+    assert Watch(None, 0.25).score(look(1, 0.8, 0.6)) == pytest.approx(0.75 * 0.8 + 0.25 * 0.6)
+
+
+def test_the_best_look_is_the_earliest_of_equals() -> None:
+    watch = Watch(None, 0.0)
+    watch.replay([look(1, 0.5), {"step": 2}, look(3, 0.7), look(4, 0.7), look(5, 0.6)])
+    assert watch.best is not None
+    assert watch.best["step"] == 3
+
+
+def test_patience_counts_looks_without_a_better_one() -> None:
+    watch = Watch(StopSettings(patience=2), 0.0)
+    assert [watch.see(look(step, own)) for step, own in enumerate([0.5, 0.4, 0.6, 0.6])] == [None] * 4
+    assert watch.see({"step": 4}) is None  # a step without a look
+    said = watch.see(look(5, 0.6))
+    assert said == "2 looks at dev without a better one than at step 2"
+
+
+def test_patience_goes_on_where_a_killed_run_was() -> None:
+    watch = Watch(StopSettings(patience=2), 0.0)
+    watch.replay([look(1, 0.5), look(2, 0.5)])
+    assert watch.see(look(3, 0.5)) is not None
+
+
+def test_a_collapse_of_the_entropy_is_seen_over_ten_steps() -> None:
+    watch = Watch(StopSettings(min_entropy=0.1), 0.0)
+    steps = [{"step": step, "inferrer/entropy": 0.05} for step in range(10)]
+    assert [watch.see(step) for step in steps[:9]] == [None] * 9
+    assert "raise entropy_bonus" in (watch.see(steps[9]) or "")
+    lively = Watch(StopSettings(min_entropy=0.1), 0.0)
+    assert [lively.see(step | {"inferrer/entropy": 0.2}) for step in steps] == [None] * 10
+
+
+@pytest.mark.parametrize(
+    ("share", "own", "frozen", "stops"),
+    [
+        (0.5, 0.9, 0.55, True),
+        (0.5, 0.9, 0.65, False),  # fell by less
+        (0.5, 0.6, 0.55, False),  # both fell: no code, just worse
+        (0.0, 0.9, 0.55, False),  # nobody asked for transfer
+    ],
+)
+def test_transfer_that_falls_while_the_generator_rises(share: float, own: float, frozen: float, stops: bool) -> None:
+    watch = Watch(StopSettings(transfer_drop=0.1, patience=None), share)
+    watch.see(look(1, 0.6, 0.7))
+    said = watch.see(look(2, own, frozen))
+    assert (said is not None) is stops
+    if stops:
+        assert "from 0.70 to 0.55" in str(said)
+
+
+def test_no_rules_stop_nothing() -> None:
+    watch = Watch(None, 0.5)
+    rows = [look(step, 0.9, 1 / (step + 1)) | {"inferrer/entropy": 0.0} for step in range(30)]
+    assert [watch.see(row) for row in rows] == [None] * 30
+
+
+class Taken:
+    """The weights after every step, as progress sees them."""
+
+    def __init__(self) -> None:
+        self.trainer: PopiTrainer | None = None
+        self.weights: list[list[torch.Tensor]] = []
+
+    def __call__(self, _: object) -> None:
+        self.weights.append(now(self.trainer))
+
+
+def now(trainer: PopiTrainer | None) -> list[torch.Tensor]:
+    assert trainer is not None
+    return [value.clone() for name, value in trainer.networks.inferrer.named_parameters() if "lora_" in name]
+
+
+def same(one: list[torch.Tensor], two: list[torch.Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+@pytest.mark.parametrize("kept_on_disk", [True, False])
+@pytest.mark.parametrize("schedule", ["joint", "population"])
+def test_the_weights_of_the_best_look_are_kept(
+    lm: CausalLM, small: Callable[..., TrainConfig], tmp_path: Path, schedule: str, kept_on_disk: bool
+) -> None:
+    taken = Taken()
+    config = small(schedule=schedule, steps=5, eval_every=1, reward_frozen=0.0)
+    output = tmp_path / "out" if kept_on_disk else None
+    users = [*tinyworld.generate("train", 8)], [*tinyworld.generate("dev", 6)]
+    taken.trainer = PopiTrainer(config, *users, model=lm, output=output, progress=taken)
+    taken.trainer.train()
+    scores = [entry["dev/own"] for entry in taken.trainer.history]
+    best = scores.index(max(scores))
+    assert taken.trainer.kept == taken.trainer.history[best]
+    assert same(now(taken.trainer), taken.weights[best])
+    assert taken.trainer.evaluate().own == scores[best]
+    assert not [*tmp_path.rglob("*.best.pt")]
+    if kept_on_disk:
+        again = PopiTrainer(config, *users, model=load_causal_lm(lm.folder, dtype="float32"), output=output)
+        again.train(resume=True)
+        assert again.kept == taken.trainer.kept
+        assert same(now(again), taken.weights[best])
+
+
+def test_the_last_weights_are_kept_if_asked_for(trainer: Callable[..., PopiTrainer]) -> None:
+    built = trainer(steps=3, eval_every=1, keep_best=False)
+    taken = Taken()
+    taken.trainer, built.progress = built, taken
+    built.train()
+    assert built.kept == built.history[-1]
+    assert same(now(built), taken.weights[-1])
+
+
+@pytest.mark.parametrize("schedule", ["joint", "raw-trained"])
+def test_a_run_ends_when_dev_says_so(trainer: Callable[..., PopiTrainer], schedule: str) -> None:
+    rates = {"inferrer_lr": 1e-12, "generator_lr": 1e-12}  # nothing moves, so no look is better than the first
+    built = trainer(schedule=schedule, steps=6, eval_every=1, stop={"patience": 2}, **rates)
+    built.train()
+    assert [entry["step"] for entry in built.history] == [1, 2, 3]
+    assert "without a better one than at step 1" in built.history[-1]["stopped"]
+
+
+def test_the_reward_over_the_empty_summary(trainer: Callable[..., PopiTrainer]) -> None:
+    """Before theta has moved, the plain prompt's margin is 0 and its loss ln 2 / beta."""
+    alone, over = (trainer(reward_over_empty=wanted) for wanted in (False, True))
+    alone.train()
+    over.train()
+    first = [built.history[0] for built in (alone, over)]
+    assert first[1]["reward/mean"] - first[0]["reward/mean"] == pytest.approx(math.log(2) / alone.config.beta, rel=1e-5)
+    for one, two in zip(now(alone), now(over), strict=True):
+        assert torch.allclose(one, two, atol=1e-4)
