@@ -1,6 +1,7 @@
 """Whether llama.cpp says what transformers says, with trained adapters: `python -m benchmarks.embedded [DIR]`.
 
-DIR is what training wrote on the default model; without it two adapters are trained for some minutes first. The
+DIR is what training wrote on the default model. Without it two adapters are drawn at random, on every linear layer and
+large enough to change nearly every text, small enough that it stays language. The
 inferrer summarises 20 StyleWorld users, the generator answers a prompt of each, both greedily; the reference is
 transformers in float32. Beside the 4-bit file that is shipped stands the same file written out in float32: the weights
 of both are the very numbers that transformers computes with, so what differs is how they are multiplied.
@@ -8,9 +9,11 @@ of both are the very numbers that transformers computes with, so what differs is
 
 from __future__ import annotations
 
+import json
 import statistics
 import sys
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,9 @@ from popi_sdk.inferrers.prompted import words_for
 from popi_sdk.inferrers.trained import part_generator
 from popi_sdk.messages import Message
 from popi_sdk.models import resolve_gguf
+from popi_sdk.models.catalog import DEFAULT_MODEL
 from popi_sdk.models.causal_lm import CausalLM
+from popi_sdk.models.fingerprint import base_digest
 from popi_sdk.models.trained import TrainedModel, read_trained
 from popi_sdk.prompts import render_infer, render_with_summary, select
 
@@ -31,13 +36,12 @@ from .report import table
 USERS = 20
 TOKENS = 48
 EMBEDDED = {"context": 4_096, "timeout": 3_600}
-TRAINING = {"steps": 2, "warm_start": 30, "users_per_step": 2, "group_size": 4, "budget": TOKENS, "eval_every": 0}
-RATES = {"inferrer_lr": 1e-3, "generator_lr": 1e-3}
+RANK, STD = 8, 0.03
 
 
 def main(directory: str | None = None) -> None:
     with tempfile.TemporaryDirectory() as temp:
-        folder = Path(directory) if directory else _train(Path(temp) / "trained")
+        folder = Path(directory) if directory else _drawn(Path(temp) / "trained")
         trained = read_trained("trained", folder)
         written_out = _in_float32(resolve_gguf(None), Path(temp) / "SmolLM2.F32.gguf")
         ways: dict[str, dict[str, Any]] = {
@@ -49,11 +53,25 @@ def main(directory: str | None = None) -> None:
             _compare(trained, part, ways)
 
 
-def _train(folder: Path) -> Path:
-    from popi_sdk.train import PopiTrainer, TrainConfig
+def _drawn(folder: Path) -> Path:
+    """A directory as training leaves it, with adapters that nobody trained."""
+    import torch
+    from peft import LoraConfig, get_peft_model
 
-    users = open_data("styleworld", split="train", limit=60)
-    PopiTrainer(TrainConfig(**TRAINING, **RATES), users).train().save_pretrained(folder, about={"data": "styleworld"})
+    from popi_sdk.models.causal_lm import load_causal_lm
+
+    config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", task_type="CAUSAL_LM")
+    for seed, part in enumerate(("inferrer", "generator")):
+        torch.manual_seed(seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # peft asks transformers for what it calls deprecated
+            model = get_peft_model(load_causal_lm(dtype="float32").model, config)
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(weight, std=STD)
+        model.save_pretrained(folder / part)
+    facts = {"base_model": DEFAULT_MODEL.name, "base_digest": base_digest(None), "budget": TOKENS}
+    (folder / "popi.json").write_text(json.dumps(facts | {"inferrer": "inferrer", "generator": "generator"}))
     return folder
 
 
@@ -86,6 +104,7 @@ def _compare(trained: TrainedModel, part: str, ways: dict[str, dict[str, Any]]) 
             moved = sum(one != two for one, two in zip(_texts(base, prompts), expected, strict=True))
         rows = []
         for name, options in ways.items():
+            print(f"{part}: {name}", file=sys.stderr)
             with part_generator(trained, place, **options) as generator:
                 found = _texts(generator, prompts)
             rows.append((name, *_differences(*reference._worker()._ready(), prompts, expected, found)))

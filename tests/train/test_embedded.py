@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from support.scripts import run
 from support.tiny_models import save_tiny, save_tiny_adapter, save_tiny_gguf
 
 from popi_sdk import ConfigurationError, Personalizer, PopiError
@@ -98,6 +99,16 @@ def test_both_halves_of_a_trained_directory(tiny: Path, trained: Path, cache: Pa
     inferrer = create_inferrer(f"trained:{trained}", engine="llamacpp", **EMBEDDED)
     assert inferrer.infer(signals, budget=64, counter=inferrer.generator).text == summary.text
     inferrer.close()
+
+
+def test_it_needs_no_torch(tiny: Path, trained: Path, cache: Path) -> None:
+    ended = run(
+        "import sys; from popi_sdk import Personalizer;"
+        f"popi = Personalizer.from_pretrained({str(trained)!r}, engine='llamacpp', backend={EMBEDDED!r}, budget=64);"
+        "print(bool(popi.infer(['Shorter, please.']).text), 'torch' in sys.modules, 'transformers' in sys.modules);"
+        "popi.close()"
+    )
+    assert (ended.returncode, ended.stdout) == (0, "True False False\n"), ended.stderr
 
 
 def change(folder: Path, to: Path, **fields) -> Path:
