@@ -59,11 +59,9 @@ def run(job: dict[str, Any]) -> PopiTrainer:
     trainer = PopiTrainer(config, *users, model=model, output=job.get("output"), progress=watch)
     try:
         trainer.train(resume=job.get("resume", False))
-    except (
-        InterruptedError,
-        TrainingError,
-    ) as error:  # its own in the one that failed, and the same words in the other
-        assert str(error) == "as told"
+    except (InterruptedError, TrainingError) as error:
+        if str(error) != "as told":  # in the one that was told, and the same words in the other
+            raise
         if trainer.processes.main:
             shutil.copytree(job["output"], job["copy"])
     return trainer

@@ -22,6 +22,15 @@ def test_the_method_that_is_replaced_has_our_signature() -> None:
     assert source.count("._get_per_token_logps_and_entropies(") >= 4  # policy, old policy, both references
 
 
+def test_what_several_processes_rely_on() -> None:
+    assert callable(GRPOTrainer.training_step)  # ends before gradients are clipped
+    assert isinstance(GRPOConfig.n_gpu, property)
+    source = inspect.getsource(GRPOTrainer)
+    # The loss is a mean over rows, of which all processes have the same number; the bonus, one over this one's tokens.
+    assert "(per_token_loss * mask).sum() / (per_token_loss.size(0) * self.max_completion_length)" in source
+    assert "(entropies * effective_mask).sum() / effective_mask.sum()" in source
+
+
 def test_members_and_options_that_are_used() -> None:
     source = inspect.getsource(GRPOTrainer)
     for name in (
