@@ -15,6 +15,8 @@ from .config import LoraSettings, TrainConfig, as_train_config
 from .dev import DevScores
 from .facts import About
 from .hub import push_to_hub
+from .per_user import PerUserScores, UserScore, train_per_user
+from .stopping import StopSettings
 from .trainer import PopiTrainer
 from .users import training_users
 
@@ -22,10 +24,14 @@ __all__ = [
     "About",
     "DevScores",
     "LoraSettings",
+    "PerUserScores",
     "PopiTrainer",
+    "StopSettings",
     "TrainConfig",
+    "UserScore",
     "as_train_config",
     "push_to_hub",
+    "train_per_user",
     "training_users",
     "write_card",
 ]

@@ -123,13 +123,14 @@ class Encoder:
         if len(ids) + self.budget > self.model.max_length:
             self._leave_out("users whose signals do not fit the model")
             return None
-        pairs = tuple(pair for held in record.pairs if (pair := self._pair(held.prompt, held.chosen, held.rejected)))
+        pairs = tuple(pair for held in record.pairs if (pair := self.pair(held.prompt, held.chosen, held.rejected)))
         if not pairs:
             self._leave_out("users without a pair that fits the model")
             return None
         return Example(record.user_id, tuple(request), ids, selection, pairs, record.gold, record.groups)
 
-    def _pair(self, prompt: str, chosen: str, rejected: str) -> Pair | None:
+    def pair(self, prompt: str, chosen: str, rejected: str) -> Pair | None:
+        """Encode a pair; None, and counted in `left_out`, if it does not fit the model."""
         plain = tuple(self.model.encode_prompt(render_plain(prompt)))
         ids = [tuple(self.model.encode_response(text)) for text in (chosen, rejected)]
         # The summary's template and quoting marks take some tokens of their own.
