@@ -175,7 +175,7 @@ def _measured(facts: Mapping[str, Any]) -> Iterable[str]:
     looked = min(users, facts["config"]["eval_users"])
     return [
         "## Measured",
-        f"At step {found['step']}, the last look at {looked:,} dev users that nothing was learnt from: share of "
+        f"These weights at step {found['step']}, on {looked:,} dev users that nothing was learnt from: share of "
         "held-out pairs of which the preferred response became more likely, ties counted half. Whoever chose this run "
         "by these users flatters it: an evaluation on others is what counts.",
         _table(("who reads", "which summary", "preference accuracy %"), rows),
