@@ -194,7 +194,7 @@ def _draw(axes: Any, panel: _Panel, histories: Sequence[_History]) -> None:
             if not points[0]:
                 continue
             alone = len(histories) == 1
-            style = {"color": _colour(place if alone else at), "linestyle": _STYLES[place]}
+            style: dict[str, Any] = {"color": _colour(place if alone else at), "linestyle": _STYLES[place]}
             _line(axes, points, style, marked=figure.startswith("dev/"), over=len(panel.lines) - place)
             legend.setdefault(label, Line2D([], [], **style if alone else style | {"color": GREY}))
             if panel.spread and place == 0:

@@ -174,7 +174,7 @@ class PopiTrainer:
             "config": self.config.model_dump(mode="json"),
             "about": said.model_dump(include={"licence", "language"}),
             "data": [named(one, said) for one in self.data if one["users"]],
-            "dev": next((entry for entry in reversed(self.history) if "dev/own" in entry), None),
+            "dev": self._last_look(),
             "samples": self.summaries(self.dev_examples[: said.samples]) if context == "summary" else [],
             **machine_facts(),
         }
@@ -219,6 +219,11 @@ class PopiTrainer:
         work(name)
         self.checkpoints.finish(name, self.networks)
 
+    def _last_look(self) -> dict[str, Any] | None:
+        """Its figures alone: how many summaries of users are published, `About.samples` says."""
+        found = next((entry for entry in reversed(self.history) if "dev/own" in entry), None)
+        return found and {name: value for name, value in found.items() if name != "dev/samples"}
+
     def _settings(self) -> str:
         """What has to be the same for a run to go on."""
         users = digest(*(one.user_id for one in self.train_examples))
@@ -230,7 +235,14 @@ class PopiTrainer:
         )
 
     def _start_warm(self, phase: str) -> None:
-        warm_start(self.networks, self.encoder, self.train_examples, self.config, processes=self.processes)
+        warm_start(
+            self.networks,
+            self.encoder,
+            self.train_examples,
+            self.config,
+            lambda step, loss: self._keep({"phase": phase, "step": step, "warm/loss": loss}),
+            processes=self.processes,
+        )
 
     def _reinforce(self, phase: str, *, learn: bool) -> None:
         learner = self._learner(self.config.steps)
@@ -278,6 +290,9 @@ class PopiTrainer:
         last = step == self.config.steps
         if self.dev_examples and (last or (every and step % every == 0)):
             entry |= look_at_dev(self.networks, learner, self.dev_examples, self.config).as_metrics()
+        self._keep(entry)
+
+    def _keep(self, entry: dict[str, Any]) -> None:
         self.history.append(entry)
         self.checkpoints.record(entry)
         with self.processes.together():

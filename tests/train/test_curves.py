@@ -52,15 +52,21 @@ def joint(steps: int, **changes: float) -> list[dict]:
 
 
 def test_a_real_run(tiny_folder: Path, small, tmp_path: Path) -> None:
-    config = small(base_model=str(tiny_folder), schedule="sequential", dtype="float32", eval_every=1)
+    config = small(base_model=str(tiny_folder), schedule="sequential", dtype="float32", eval_every=1, warm_start=2)
     users = (tinyworld.generate("train", 4), tinyworld.generate("dev", 2))
     PopiTrainer(config, *users, output=tmp_path / "mine").train()
     path = plot_run(tmp_path / "mine")
     assert path == tmp_path / "mine" / "run" / "curves.svg"
     said = texts(path)
     titles = ["Accuracy on dev users, %", "Reward of a summary", "Tokens of a summary", "Loss of the generator"]
+    titles.append("Loss of the warm start, nats a token")
     assert {*titles, "own summary", "another user's", "own, frozen base", "another's, frozen base", "chance"} <= {*said}
-    assert said.count("inferrer 1") == said.count("generator 1") == len([one for one in said if one == "step"])
+    assert (
+        said.count("warm start")
+        == said.count("inferrer 1")
+        == said.count("generator 1")
+        == len([one for one in said if one == "step"])
+    )
     first = path.read_bytes()
     for same in (tmp_path / "mine" / "run", tmp_path / "mine" / "run" / "history.jsonl"):
         assert plot_run(same).read_bytes() == first
