@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from ..errors import ConfigurationError, UsageError, needs_extra
-from .options import Quiet
+from .options import Quiet, Resume
 from .output import screen, write_text
 from .progress import Report
 from .progress import steps as shown
@@ -76,7 +76,6 @@ Set: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
-Resume: TypeAlias = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")]
 Plot: TypeAlias = Annotated[
     list[str],
     typer.Option(
