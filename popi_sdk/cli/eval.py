@@ -23,13 +23,12 @@ from .eval_options import (
     OverPersonalisation,
     RawBudget,
     Readers,
-    Resume,
     Seed,
     SkipFaults,
     Split,
 )
 from .eval_screen import show_comparison, show_results
-from .options import AsJson, Quiet
+from .options import AsJson, Quiet, Resume
 from .output import write_json
 from .progress import steps
 
@@ -76,7 +75,7 @@ def evaluate(
       popi eval --compare runs/first runs/second
 
     The folder then holds report.html (look at this), report.md, results.json,
-    and every item in items.jsonl.
+    and every item in items.jsonl. --resume also adds rows to a run that is done.
     """
     if compare is not None:
         if data is not None or output is not None:

@@ -21,7 +21,6 @@ __all__ = [
     "OverPersonalisation",
     "RawBudget",
     "Readers",
-    "Resume",
     "Seed",
     "SkipFaults",
     "Split",
@@ -98,9 +97,6 @@ Judge: TypeAlias = Annotated[
 NoExamples: TypeAlias = Annotated[
     bool,
     typer.Option("--no-examples", help="Show no summary on the page: for reports that others see."),
-]
-Resume: TypeAlias = Annotated[
-    bool, typer.Option("--resume", help="Go on with a run that was stopped, or add rows to it.")
 ]
 Compare: TypeAlias = Annotated[
     tuple[str, str] | None,

@@ -14,6 +14,7 @@ __all__ = [
     "MaxRetries",
     "MaxTokens",
     "Quiet",
+    "Resume",
     "Say",
     "Seed",
     "Signals",
@@ -97,3 +98,4 @@ MaxRetries: TypeAlias = Annotated[
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only: no notes, no progress.")]
+Resume: TypeAlias = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")]

@@ -9,8 +9,8 @@ import typer
 from rich.text import Text
 
 from ..errors import ConfigurationError, UsageError, needs_extra
-from .options import Quiet
-from .output import screen
+from .options import Quiet, Resume
+from .output import screen, write_text
 from .progress import Report
 from .progress import steps as shown
 
@@ -76,7 +76,14 @@ Set: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
-Resume: TypeAlias = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")]
+Plot: TypeAlias = Annotated[
+    list[str],
+    typer.Option(
+        metavar="RUN",
+        help="Train nothing: draw the curves of a run, finished or not; repeat it to compare runs.",
+        show_default=False,
+    ),
+]
 _OWN = ("data", "dev", "limit", "output")
 
 
@@ -93,6 +100,7 @@ def train(
     seed: Seed = None,
     set_: Set = [],  # noqa: B006 - typer reads it, nobody writes it
     resume: Resume = False,
+    plot: Plot = [],  # noqa: B006 - typer reads it, nobody writes it
     quiet: Quiet = False,
 ) -> None:
     """Train an inferrer that writes summaries, and the generator that reads them.
@@ -105,6 +113,7 @@ def train(
       popi train --data users.jsonl --output my-popi
       popi train --data styleworld --limit 500 --steps 100 -o my-popi --set budget=48
       popi train my-run.yaml
+      popi train --plot my-popi
       popi infer --inferrer trained:my-popi --signals examples/data/short.jsonl
 
     The folder then holds inferrer/, generator/, popi.json and README.md, a model card;
@@ -112,6 +121,13 @@ def train(
     """
     flags = {"base_model": model, "schedule": schedule, "steps": steps, "seed": seed}
     own = {"data": data, "dev": dev, "limit": limit, "output": output}
+    if plot:
+        if config or resume or set_ or any(value is not None for value in (flags | own).values()):
+            raise UsageError(
+                "--plot trains nothing: leave out all but the runs, for example: popi train --plot my-popi"
+            )
+        _plot(plot, quiet=quiet)
+        return
     options = _from_file(config) if config else {}
     options |= _assigned(set_) | {name: value for name, value in (flags | own).items() if value is not None}
     where = {name: options.pop(name, None) for name in _OWN}
@@ -125,6 +141,16 @@ def train(
         processes = join(str(options.get("device", "auto")))
         processes.from_main(lambda: _refuse_a_run(where["output"], resume=resume))
         _train(processes, options, where, resume=resume, quiet=quiet or not processes.main)
+
+
+def _plot(runs: list[str], *, quiet: bool) -> None:
+    with needs_extra("train"):
+        from ..train import plot_run
+    path = plot_run(*runs)
+    if quiet:
+        write_text(str(path))
+    else:
+        screen().print(Text.assemble("Look at ", (str(path), "bold")), soft_wrap=True)
 
 
 def _refuse_a_run(output: str, *, resume: bool) -> None:

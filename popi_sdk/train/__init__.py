@@ -12,6 +12,7 @@ PopiTrainer(TrainConfig(steps=100), train=users).train().save_pretrained("my-pop
 from ..models import _torch  # noqa: F401 - first: torch's threads are then set up to share busy cores
 from .card import write_card
 from .config import LoraSettings, TrainConfig, as_train_config
+from .curves import plot_run
 from .dev import DevScores
 from .facts import About
 from .hub import push_to_hub
@@ -30,6 +31,7 @@ __all__ = [
     "TrainConfig",
     "UserScore",
     "as_train_config",
+    "plot_run",
     "push_to_hub",
     "train_per_user",
     "training_users",

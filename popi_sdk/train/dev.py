@@ -43,9 +43,9 @@ class DevScores:
     quoted: float
     samples: tuple[str, ...]
 
-    def as_metrics(self) -> dict[str, float]:
-        """The figures, under the names of the curves."""
-        return {f"dev/{name}": value for name, value in asdict(self).items() if name != "samples"}
+    def as_metrics(self) -> dict[str, float | list[str]]:
+        """The figures, under the names of the curves, and the summaries."""
+        return {f"dev/{name}": value for name, value in (asdict(self) | {"samples": [*self.samples]}).items()}
 
 
 def look_at_dev(

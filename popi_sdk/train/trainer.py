@@ -178,7 +178,7 @@ class PopiTrainer:
             "config": self.config.model_dump(mode="json"),
             "about": said.model_dump(include={"licence", "language"}),
             "data": [named(one, said) for one in self.data if one["users"]],
-            "dev": self.kept,
+            "dev": self._kept_look(),
             "samples": self.summaries(self.dev_examples[: said.samples]) if context == "summary" else [],
             **machine_facts(),
         }
@@ -249,6 +249,10 @@ class PopiTrainer:
         ]
         return self.encoder.examples(cut)
 
+    def _kept_look(self) -> dict[str, Any] | None:
+        """Its figures alone: how many summaries of users are published, `About.samples` says."""
+        return self.kept and {name: value for name, value in self.kept.items() if name != "dev/samples"}
+
     def _settings(self) -> str:
         """What has to be the same for a run to go on."""
         users = digest(*(one.user_id for one in self.train_examples))
@@ -260,7 +264,14 @@ class PopiTrainer:
         )
 
     def _start_warm(self, phase: str) -> None:
-        warm_start(self.networks, self.encoder, self.train_examples, self.config, processes=self.processes)
+        warm_start(
+            self.networks,
+            self.encoder,
+            self.train_examples,
+            self.config,
+            lambda step, loss: self._note({"phase": phase, "step": step, "warm/loss": loss}),
+            processes=self.processes,
+        )
 
     def _reinforce(self, phase: str, *, learn: bool) -> None:
         learner = self._learner(self.config.steps)
@@ -314,9 +325,13 @@ class PopiTrainer:
             self.checkpoints.keep_best(phase, self.networks)
         if reason is not None:
             entry["stopped"] = reason
+        self._note(entry)
+        return reason is not None
+
+    def _note(self, entry: dict[str, Any]) -> None:
+        """Into the history, onto the disk, to whoever follows."""
         self.history.append(entry)
         self.checkpoints.record(entry)
         with self.processes.together():
             if self.processes.main:
                 self.progress(entry)
-        return reason is not None

@@ -23,7 +23,7 @@ def warm_start(
     encoder: Encoder,
     examples: Sequence[Example],
     config: TrainConfig,
-    progress: Callable[[int, int], object] = lambda *_: None,
+    progress: Callable[[int, float], object] = lambda *_: None,
     *,
     processes: Processes | None = None,
 ) -> float:
@@ -34,7 +34,7 @@ def warm_start(
         encoder: For the descriptions' tokens; those over the budget are left out.
         examples: Users; those without a description are left out.
         config: Steps, users in a step, rate and clipping.
-        progress: Called with the steps done and their number.
+        progress: Called after each step with its number, from 1, and its loss, nats a token.
         processes: Who learns together.
 
     Returns:
@@ -60,7 +60,6 @@ def warm_start(
     budget = budget_for(networks.lm.device)
     loss = 0.0
     for step in range(config.warm_start):
-        progress(step, config.warm_start)
         chosen = draws.sample(queries, min(config.users_per_step, len(queries)))
         tokens = sum(len(query.continuations[0]) for query in chosen)
         own = chosen[team.index :: team.count]
@@ -76,5 +75,6 @@ def warm_start(
         team.average(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
         optimizer.step()
+        progress(step + 1, loss)
     optimizer.zero_grad(set_to_none=True)
     return loss

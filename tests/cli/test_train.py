@@ -75,3 +75,27 @@ def test_what_cannot_be_is_said_and_nothing_is_left(popi, tmp_path: Path, monkey
     assert ended.code == 2
     assert message in " ".join(ended.err.split())
     assert not (tmp_path / "x").exists()
+
+
+def test_the_curves_of_runs(popi, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "run").mkdir(parents=True)
+        line = json.dumps({"phase": "joint", "step": 1, "reward/mean": 1.0})
+        (tmp_path / name / "run" / "history.jsonl").write_text(line + "\n")
+    path = tmp_path / "one" / "run" / "curves.svg"
+    ended = popi("train", "--plot", str(tmp_path / "one"))
+    assert (ended.code, ended.out) == (0, f"Look at {path}\n"), ended.err
+    alone = path.read_text()
+    ended = popi("train", "--plot", str(tmp_path / "one"), "--plot", str(tmp_path / "two" / "run"), "--quiet")
+    assert (ended.code, ended.out.strip()) == (0, str(path)), ended.err
+    assert path.read_text() != alone
+
+
+@pytest.mark.parametrize("more", [["--steps", "3"], ["run.yaml"], ["--resume"], ["--set", "beta=1"]])
+def test_drawing_is_all_that_plot_does(popi, tmp_path: Path, more: list[str]) -> None:
+    ended = popi("train", "--plot", str(tmp_path), *more)
+    assert ended.code == 2
+    assert "--plot trains nothing" in ended.err
+    ended = popi("train", "--plot", str(tmp_path))
+    assert ended.code == 2
+    assert "There is no history.jsonl" in " ".join(ended.err.split())

@@ -105,6 +105,7 @@ def check(found: list[dict[str, Any]], alone: PopiTrainer, limit: float) -> None
     assert first["history"] == second["history"]
     for mine, theirs in zip(alone.history, first["history"], strict=True):
         assert mine.pop("phase") == theirs.pop("phase")
+        assert mine.pop("dev/samples", None) == theirs.pop("dev/samples", None)
         assert mine == pytest.approx(theirs, rel=figures, abs=figures)
 
 

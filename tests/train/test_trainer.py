@@ -165,3 +165,26 @@ def test_the_papers_recipe() -> None:
     assert (recipe.schedule, recipe.adapters, recipe.beta, recipe.kl) == ("sequential", None, 0.01, 0.002)
     assert (recipe.group_size, recipe.temperature, recipe.pairs_per_summary, recipe.steps) == (8, 0.6, 1, 10)
     assert recipe.reward_frozen == recipe.entropy_bonus == 0
+
+
+def test_the_history_has_the_warm_start_and_some_summaries(tiny_folder: Path, small, tmp_path: Path) -> None:
+    seen = []
+    built = PopiTrainer(
+        small(base_model=str(tiny_folder), dtype="float32", warm_start=3),
+        tinyworld.generate("train", 8),
+        tinyworld.generate("dev", 4),
+        output=tmp_path / "mine",
+        progress=seen.append,
+    )
+    built.train()
+    assert [(entry["phase"], entry["step"]) for entry in seen] == [
+        *(("warm start", 1), ("warm start", 2), ("warm start", 3)),
+        *(("joint", 1), ("joint", 2)),
+    ]
+    assert seen[2]["warm/loss"] < seen[0]["warm/loss"]
+    assert seen[-1]["dev/samples"] == built.summaries(built.dev_examples[:3])
+    lines = (tmp_path / "mine" / "run" / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == seen == built.history
+    facts = json.loads((built.save_pretrained(tmp_path / "mine") / "popi.json").read_text())
+    assert facts["dev"]["dev/own"] == seen[-1]["dev/own"]
+    assert "dev/samples" not in facts["dev"]  # nobody asked to publish what is said of users

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import random
-import re
 import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from ...errors import needs_extra
 from ..results import Results, RowResult
-
-with needs_extra("eval"):  # now, and not after an hour of measuring
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure  # without pyplot: no window system, no global state
+from .drawing import COLOURS, GREY, as_svg, new_axes
 
 __all__ = ["accuracy_against_cost", "by_row", "per_user"]
 
-# Okabe and Ito: told apart by people with any colour vision.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_GREY = "#6b7280"
 _MOST_DOTS = 400
 
 
 def by_row(rows: Sequence[RowResult], results: Results) -> str:
     """Accuracy of every row with its interval; a control stands hollow under the row it belongs to."""
-    figure, axes = _axes(8.2, 0.9 + 0.42 * len(rows))
+    figure, (axes,) = new_axes(8.2, 0.9 + 0.42 * len(rows))
     colours = _colours(rows)
     for place, row in enumerate(rows):
         _point(axes, row, 100 * row.accuracy.mean, place, colours, horizontal=True)
@@ -34,12 +25,12 @@ def by_row(rows: Sequence[RowResult], results: Results) -> str:
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel("accuracy on held-out pairs, % (95 % interval over users)")
     _references(axes, results, vertical=True)
-    return _svg(figure, "Accuracy of every row")
+    return as_svg(figure, "Accuracy of every row")
 
 
 def accuracy_against_cost(rows: Sequence[RowResult], results: Results) -> str:
     """Accuracy with intervals against the tokens that the context adds: up and to the left is better."""
-    figure, axes = _axes(8.2, 4.6)
+    figure, (axes,) = new_axes(8.2, 4.6)
     colours = _colours(rows)
     for row in rows:
         _point(axes, row, row.context_tokens.mean, 100 * row.accuracy.mean, colours, horizontal=False)
@@ -52,13 +43,13 @@ def accuracy_against_cost(rows: Sequence[RowResult], results: Results) -> str:
     axes.set_xlabel("tokens that the context adds to a request")
     axes.set_ylabel("accuracy, %")
     _references(axes, results, vertical=False)
-    return _svg(figure, "Accuracy against context tokens")
+    return as_svg(figure, "Accuracy against context tokens")
 
 
 def per_user(rows: Sequence[RowResult]) -> str:
     """Every user's own accuracy as a dot, the median as a bar: whom a row serves and whom it does not."""
     shown = [row for row in rows if row.row != "none"]
-    figure, axes = _axes(8.2, 0.9 + 0.46 * len(shown))
+    figure, (axes,) = new_axes(8.2, 0.9 + 0.46 * len(shown))
     colours = _colours(rows)
     rng = random.Random(0)
     for place, row in enumerate(shown):
@@ -75,8 +66,8 @@ def per_user(rows: Sequence[RowResult]) -> str:
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set_xlim(-3, 103)
     axes.set_xlabel("accuracy of one user, % (bar: median)")
-    axes.axvline(50, color=_GREY, linewidth=1, linestyle=":")
-    return _svg(figure, "Accuracy by user")
+    axes.axvline(50, color=GREY, linewidth=1, linestyle=":")
+    return as_svg(figure, "Accuracy by user")
 
 
 def _point(axes: Any, row: RowResult, x: float, y: float, colours: dict[str, str], *, horizontal: bool) -> None:
@@ -93,9 +84,9 @@ def _point(axes: Any, row: RowResult, x: float, y: float, colours: dict[str, str
 def _references(axes: Any, results: Results, *, vertical: bool) -> None:
     """The plain model (no change: 50 %), and what most people prefer."""
     line = axes.axvline if vertical else axes.axhline
-    line(50, color=_GREY, linewidth=1, linestyle=":", label="without a context (50 %)")
+    line(50, color=GREY, linewidth=1, linestyle=":", label="without a context (50 %)")
     if results.population is not None:
-        line(100 * results.population.mean, color=_GREY, linewidth=1.2, linestyle="--", label="what most people prefer")
+        line(100 * results.population.mean, color=GREY, linewidth=1.2, linestyle="--", label="what most people prefer")
     axes.legend(frameon=False, fontsize=9, loc="best")
 
 
@@ -105,25 +96,4 @@ def _base(row: RowResult) -> str:
 
 def _colours(rows: Sequence[RowResult]) -> dict[str, str]:
     names = [name for name in dict.fromkeys(map(_base, rows)) if name != "none"]
-    return {"none": _GREY} | {name: _COLOURS[place % len(_COLOURS)] for place, name in enumerate(names)}
-
-
-def _axes(width: float, height: float) -> tuple[Any, Any]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="both", color="#e5e7eb", linewidth=0.7)
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
-def _svg(figure: Any, label: str) -> str:
-    """The picture as an element of a page: text stays text, and the same picture is the same bytes."""
-    buffer = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": label, "font.family": "sans-serif"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    salt = re.sub(r"\W+", "-", label.lower())
-    text = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{salt}-", text)  # ids of several pictures on one page
-    return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    return {"none": GREY} | {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(names)}

@@ -1,0 +1,269 @@
+"""The curves of a training run, from its history, as a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ..errors import ConfigurationError
+from ..evals.files import write_atomically
+from ..evals.report.drawing import COLOURS, GREY, as_svg, new_axes
+from .export import RUN
+
+__all__ = ["plot_run"]
+
+_HISTORY = "history.jsonl"
+_CURVES = "curves.svg"
+_SMOOTHED_FROM = 60  # points: fewer can be followed as they are
+_STYLES = ("-", "--", ":", "-.")
+
+Points: TypeAlias = tuple[list[float], list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """Figures that are drawn over one another: by name in the history, what the legend calls them.
+
+    `scale` multiplies all, `level` is a line that means something, `spread` is drawn as a band around the first, and
+    `within` is always seen: what is 0 all the time is then a line at the bottom.
+    """
+
+    title: str
+    lines: Mapping[str, str]
+    scale: float = 1.0
+    level: tuple[float, str] | None = None
+    spread: str | None = None
+    within: tuple[float, float] | None = None
+
+
+_PANELS = (
+    _Panel(
+        "Accuracy on dev users, %",
+        {
+            "dev/own": "own summary",
+            "dev/shuffled": "another user's",
+            "dev/frozen": "own, frozen base",
+            "dev/frozen_shuffled": "another's, frozen base",
+        },
+        scale=100.0,
+        level=(50.0, "chance"),
+        within=(45.0, 60.0),
+    ),
+    _Panel("Reward of a summary", {"reward/mean": "mean (band: std)"}, spread="reward/std"),
+    _Panel("Entropy of the inferrer, nats a token", {"inferrer/entropy": "entropy"}),
+    _Panel("Divergence from its start (KL), nats a token", {"inferrer/kl": "KL"}),
+    _Panel("Tokens of a summary", {"summaries/tokens": "sampled", "dev/tokens": "dev users"}),
+    _Panel(
+        "4-grams that stand in the signals, %",
+        {"summaries/quoted": "sampled", "dev/quoted": "dev users"},
+        scale=100.0,
+        within=(0.0, 5.0),
+    ),
+    _Panel("Loss of the generator", {"generator/loss": "loss"}),
+    _Panel("Loss of the warm start, nats a token", {"warm/loss": "loss"}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _History:
+    """A run as it is drawn: one step after the other, whatever the phase.
+
+    Attributes:
+        name: What the legend calls it.
+        entries: What was recorded, in order.
+        places: Where each entry stands on the axis.
+        phases: Where each phase begins.
+    """
+
+    name: str
+    entries: tuple[dict[str, Any], ...]
+    places: tuple[float, ...]
+    phases: Mapping[str, float]
+
+    def points(self, figure: str, scale: float) -> Points:
+        """The steps at which it was measured, and its values."""
+        found = [
+            (place, scale * entry[figure])
+            for place, entry in zip(self.places, self.entries, strict=True)
+            if isinstance(entry.get(figure), int | float)
+        ]
+        return [place for place, _ in found], [value for _, value in found]
+
+
+def plot_run(run: str | Path, *others: str | Path, output: str | Path | None = None) -> Path:
+    """Draw the curves of a training run, finished or not; with others, to compare them.
+
+    Args:
+        run: The output directory of a run, the folder `run/` in it, or a `history.jsonl`.
+        others: Further runs, drawn over the first.
+        output: The file to write; None for `curves.svg` beside the history of `run`.
+
+    Returns:
+        The file: an SVG picture.
+
+    Raises:
+        ConfigurationError: If a run has no history, an empty one, or one that cannot be read.
+        UsageError: If the picture cannot be written.
+    """
+    files = list(dict.fromkeys(_history_file(Path(one)) for one in (run, *others)))
+    folders = [file.parent.parent if file.parent.name == RUN else file.parent for file in files]
+    names = [folder.name for folder in folders]
+    if len(set(names)) < len(names):
+        names = [str(folder) for folder in folders]
+    histories = [_laid_out(name, _read(file)) for name, file in zip(names, files, strict=True)]
+    path = Path(output) if output is not None else files[0].with_name(_CURVES)
+    write_atomically(path, _drawn(histories) + "\n")
+    return path
+
+
+def _history_file(path: Path) -> Path:
+    for candidate in (path, path / RUN / _HISTORY, path / _HISTORY):
+        if candidate.is_file():
+            return candidate.resolve()
+    raise ConfigurationError(
+        f"There is no {_HISTORY} in {path}. Give the output directory of popi train, or the folder {RUN}/ in it."
+    )
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """All whole entries; a last line that is cut off is one that is being written."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError as error:
+        raise ConfigurationError(f"Cannot read {path}: {error.strerror or error}.") from error
+    entries: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            entries.append({**entry, "phase": str(entry["phase"]), "step": int(entry["step"])})
+        except (ValueError, TypeError, KeyError) as error:
+            if number == len(lines):
+                break
+            raise ConfigurationError(
+                f"{path}, line {number} is no entry of a training history. Give a file that popi train wrote."
+            ) from error
+    if not entries:
+        raise ConfigurationError(f"{path} is empty: no step is done yet. Try again after the first one.")
+    return entries
+
+
+def _laid_out(name: str, entries: Sequence[dict[str, Any]]) -> _History:
+    phases: dict[str, float] = {}
+    places: list[float] = []
+    for entry in entries:
+        start = phases.setdefault(entry["phase"], max(places, default=0.0))
+        places.append(start + entry["step"])
+    return _History(name, tuple(entries), tuple(places), phases)
+
+
+def _drawn(histories: Sequence[_History]) -> str:
+    panels = [panel for panel in _PANELS if any(one.points(name, 1.0)[0] for one in histories for name in panel.lines)]
+    if not panels:
+        raise ConfigurationError("The history has none of the figures that are drawn: train for a step first.")
+    columns = min(2, len(panels))
+    figure, every = new_axes(5.4 * columns, 0.5 + 2.9 * -(-len(panels) // columns), len(panels), columns)
+    last = max(place for one in histories for place in one.places)
+    for panel, axes in zip(panels, every, strict=True):
+        _draw(axes, panel, histories)
+        _mark_phases(axes, histories)
+        axes.set_xlim(0, 1.02 * last)
+    if len(histories) > 1:
+        from matplotlib.lines import Line2D
+
+        handles = [Line2D([], [], color=_colour(place), linewidth=2.5) for place in range(len(histories))]
+        names = [one.name.replace("$", r"\$") for one in histories]
+        figure.legend(handles, names, loc="outside upper center", ncols=min(4, len(names)), frameon=False)
+    return as_svg(figure, "Curves of training")
+
+
+def _draw(axes: Any, panel: _Panel, histories: Sequence[_History]) -> None:
+    """Of one run every figure has its colour, of several every run; dashes show what lies under another line."""
+    from matplotlib.lines import Line2D
+
+    axes.set_title(panel.title, fontsize=10.5, loc="left")
+    axes.set_xlabel("step", fontsize=9)
+    legend: dict[str, Any] = {}
+    for at, history in enumerate(histories):
+        for place, (figure, label) in enumerate(panel.lines.items()):
+            points = history.points(figure, panel.scale)
+            if not points[0]:
+                continue
+            alone = len(histories) == 1
+            style: dict[str, Any] = {"color": _colour(place if alone else at), "linestyle": _STYLES[place]}
+            _line(axes, points, style, marked=figure.startswith("dev/"), over=len(panel.lines) - place)
+            legend.setdefault(label, Line2D([], [], **style if alone else style | {"color": GREY}))
+            if panel.spread and place == 0:
+                _band(axes, history, figure, panel.spread, style["color"])
+    if panel.level is not None:
+        value, label = panel.level
+        legend[label] = axes.axhline(value, color=GREY, linewidth=1, linestyle=":")
+    if panel.within is not None:
+        low, high = axes.get_ylim()
+        axes.set_ylim(min(low, panel.within[0]), max(high, panel.within[1]))
+    if len(legend) > 1 or panel.spread:
+        axes.legend(
+            legend.values(), legend.keys(), fontsize=8, loc="best", handlelength=2.4,
+            framealpha=0.8, edgecolor="none", borderpad=0.2,
+        )  # fmt: skip
+
+
+def _line(axes: Any, points: Points, style: Mapping[str, str], *, marked: bool, over: int) -> None:
+    """What is measured now and then has dots; what is measured at every step is drawn through its noise."""
+    x, y = points
+    if marked or len(x) < _SMOOTHED_FROM:
+        dots = {"marker": "o", "markersize": 3.2} if marked or len(x) == 1 else {}
+        axes.plot(x, y, linewidth=1.5, zorder=2 + 0.1 * over, **style, **dots)
+        return
+    axes.plot(x, y, linewidth=0.7, alpha=0.28, **style)
+    axes.plot(x, _smoothed(y), linewidth=1.7, zorder=2 + 0.1 * over, **style)
+
+
+def _band(axes: Any, history: _History, middle: str, spread: str, colour: str) -> None:
+    both = [
+        (place, entry[middle], entry[spread])
+        for place, entry in zip(history.places, history.entries, strict=True)
+        if isinstance(entry.get(middle), int | float) and isinstance(entry.get(spread), int | float)
+    ]
+    if len(both) > 1:
+        x, means, widths = (list(column) for column in zip(*both, strict=True))
+        if len(x) >= _SMOOTHED_FROM:
+            means, widths = _smoothed(means), _smoothed(widths)
+        low = [mean - width for mean, width in zip(means, widths, strict=True)]
+        high = [mean + width for mean, width in zip(means, widths, strict=True)]
+        axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def _smoothed(values: Sequence[float]) -> list[float]:
+    """The mean of each value and those around it."""
+    reach = max(2, len(values) // 40)
+    around = [values[max(0, at - reach) : at + reach + 1] for at in range(len(values))]
+    return [sum(some) / len(some) for some in around]
+
+
+def _mark_phases(axes: Any, histories: Sequence[_History]) -> None:
+    """Where each phase begins, named above the panel; runs of the same phases share the marks."""
+    marks: dict[tuple[float, str], list[int]] = {}
+    for at, history in enumerate(histories):
+        for name, start in history.phases.items():
+            marks.setdefault((start, name), []).append(at)
+    if max(len(one.phases) for one in histories) == 1:
+        return
+    for place, (start, name) in enumerate(sorted(marks)):
+        runs = marks[start, name]
+        colour = _colour(runs[0]) if len(runs) == 1 < len(histories) else GREY
+        axes.axvline(start, color=colour, linewidth=0.9, linestyle=(0, (1, 2)))
+        # In two rows by turns: a short phase has no room for its name.
+        axes.annotate(
+            name, (start, 1.0), xycoords=("data", "axes fraction"), xytext=(0, 2 + 9 * (place % 2)),
+            textcoords="offset points", fontsize=7.5, color=colour,
+        )  # fmt: skip
+    axes.set_title(axes.get_title(loc="left"), fontsize=10.5, loc="left", pad=22)
+
+
+def _colour(place: int) -> str:
+    return COLOURS[place % len(COLOURS)]
