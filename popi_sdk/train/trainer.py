@@ -208,7 +208,7 @@ class PopiTrainer:
         """
         with tempfile.TemporaryDirectory() as temp:
             folder = self.save_pretrained(self.output or Path(temp) / repo_id.rpartition("/")[2], about=about)
-            return push_to_hub(folder, repo_id, private=private, token=token)
+            return self.processes.from_main(lambda: push_to_hub(folder, repo_id, private=private, token=token))
 
     def _phase(self, name: str, work: Callable[[str], None]) -> None:
         """Do it, unless an earlier run did; what is recorded of it begins where its checkpoint is."""

@@ -18,7 +18,7 @@ from popi_sdk.data import tinyworld
 from popi_sdk.models.causal_lm import load_causal_lm
 from popi_sdk.train import PopiTrainer, as_train_config
 
-_LIMIT = 120  # seconds: what hangs is ended
+_LIMIT = 300  # seconds: what hangs is ended
 _ON_CPU = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
 
 
