@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from .output import clean, on_terminal, screen
 
-__all__ = ["Report", "steps"]
+__all__ = ["Report", "Shown", "bar", "steps"]
 
 _EVERY = 30.0  # seconds between two lines in a log
 _KNOWN = 0.5  # seconds: what takes less was not computed now
@@ -25,17 +25,19 @@ def steps(*, quiet: bool) -> Iterator[Report]:
     if quiet:
         yield lambda *_: None
     elif on_terminal(sys.stderr):
-        with _bar() as bar:
-            yield _Shown(bar)
+        with bar() as shown:
+            yield Shown(shown)
     else:
         yield _Logged()
 
 
-class _Shown:
-    def __init__(self, bar: Progress) -> None:
-        self.bar = bar
+class Shown:
+    """Puts what is told into a bar."""
+
+    def __init__(self, into: Progress) -> None:
+        self.bar = into
         self.step = ""
-        self.task = bar.add_task("", total=None)
+        self.task = into.add_task("", total=None)
 
     def __call__(self, step: str, done: int, total: int) -> None:
         if step != self.step:
@@ -77,7 +79,8 @@ def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def _bar() -> Progress:
+def bar() -> Progress:
+    """A bar on stderr with the time that is left."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),

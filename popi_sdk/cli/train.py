@@ -11,8 +11,7 @@ from rich.text import Text
 from ..errors import ConfigurationError, UsageError, needs_extra
 from .options import Quiet, Resume
 from .output import screen, write_text
-from .progress import Report
-from .progress import steps as shown
+from .train_view import watching
 
 if TYPE_CHECKING:
     from ..train import PopiTrainer
@@ -162,36 +161,19 @@ def _train(processes: Processes, options: dict[str, Any], where: dict[str, Any],
     from .. import train as training
 
     settings = training.as_train_config(**options)
-    with shown(quiet=quiet) as progress:
-        progress("reading the users", 0, 0)
+    with watching(quiet=quiet) as (preparing, watch):
+        preparing("reading the users")
         users, others = processes.main_first(
             lambda: training.training_users(where["data"], where["dev"], limit=where["limit"], seed=settings.seed)
         )
-        progress("loading the model", 0, 0)
-        trainer = training.PopiTrainer(
-            settings, users, others, output=where["output"], progress=_View(progress, settings.steps)
-        )
+        preparing("loading the model")
+        trainer = training.PopiTrainer(settings, users, others, output=where["output"], progress=watch(settings))
         trainer.train(resume=resume)
         folder = trainer.save_pretrained(
             where["output"], about={name: str(where[name]) for name in ("data", "dev") if where[name]}
         )
     if processes.main:
         _show(trainer, folder)
-
-
-class _View:
-    """One line for each look at the dev users, and the bar between them."""
-
-    def __init__(self, report: Report, total: int) -> None:
-        self._report = report
-        self._total = total
-
-    def __call__(self, entry: dict[str, Any]) -> None:
-        if "dev/own" in entry:
-            said = f"{entry['phase']}, step {entry['step']}: accuracy {entry['dev/own']:.2f}, "
-            said += f"of another's summary {entry['dev/shuffled']:.2f}, of the frozen base {entry['dev/frozen']:.2f}"
-            screen(stderr=True).print(Text(said))
-        self._report(f"{entry['phase']}: training", entry["step"], self._total)
 
 
 def _show(trainer: PopiTrainer, folder: Path) -> None:

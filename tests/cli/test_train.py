@@ -99,3 +99,15 @@ def test_drawing_is_all_that_plot_does(popi, tmp_path: Path, more: list[str]) ->
     ended = popi("train", "--plot", str(tmp_path))
     assert ended.code == 2
     assert "There is no history.jsonl" in " ".join(ended.err.split())
+
+
+def test_a_person_sees_the_run_live(popi, toy, tmp_path: Path) -> None:
+    arguments = ["--data", "tinyworld", "--limit", "8", "--model", toy, "--steps", "2", *SMALL]
+    ended = popi("train", *arguments, "-o", str(tmp_path / "mine"), terminal=True)
+    assert ended.code == 0, ended.err
+    for said in ("joint: training", "2/2", "reward", "accuracy at step 2 of joint", "another user's", "summary 1"):
+        assert said in ended.err
+    assert "step 2: accuracy" not in ended.err  # the lines are for logs
+    last = ended.err.rpartition("\x1b[2K")[2]
+    assert "accuracy at step 2 of joint" in last  # stays when the bar is gone
+    assert "summary 1" not in last
