@@ -68,6 +68,7 @@ class _Lines:
     def __call__(self, entry: dict[str, Any]) -> None:
         if "dev/own" in entry:
             screen(stderr=True).print(Text(_look(entry)))
+        _say_end(entry)
         self._report(*_progress(entry, self._config))
 
 
@@ -87,6 +88,7 @@ class _Live:
             if "dev/own" in entry:
                 self._before, self._look = self._look, entry
             self.shown(*_progress(entry, config))
+            _say_end(entry)
 
         return told
 
@@ -106,6 +108,13 @@ class _Live:
 def _progress(entry: dict[str, Any], config: TrainConfig) -> tuple[str, int, int]:
     total = config.warm_start if entry["phase"] == "warm start" else config.steps
     return f"{entry['phase']}: training", entry["step"], total
+
+
+def _say_end(entry: dict[str, Any]) -> None:
+    """Why a phase ended before its last step: else the bar would seem to jump."""
+    if "stopped" in entry:
+        said = f"{entry['phase']} ended at step {entry['step']}: {entry['stopped']}"
+        screen(stderr=True).print(Text(clean(said)))
 
 
 def _look(entry: dict[str, Any]) -> str:

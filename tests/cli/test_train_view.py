@@ -76,8 +76,9 @@ def test_elsewhere_a_line_for_each_look(quiet: bool, capsys, monkeypatch) -> Non
         preparing("loading the model")
         told = watch(CONFIG)
         told({"phase": "warm start", "step": 1, "warm/loss": 3.0})
-        told(LOOK)
+        told(LOOK | {"stopped": "no better look"})
     lines = capsys.readouterr().err.splitlines()
     look = "joint, step 10: accuracy 0.62, of another's summary 0.50, of the frozen base 0.60"
     steps = ["loading the model ...", "warm start: training ...", "joint: training ..."]
-    assert sorted(lines) == sorted([look] if quiet else [look, *steps])
+    said = [look, "joint ended at step 10: no better look"]
+    assert sorted(lines) == sorted(said if quiet else [*said, *steps])
