@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -59,7 +60,8 @@ def prompt_again(generator) -> bool:
     """Whether the next call is answered without delay: the engine has stopped what it did before."""
     started = time.monotonic()
     assert generator.generate("hi", SHORT).text
-    return time.monotonic() - started < 4
+    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # what else runs slows the engine down
+    return time.monotonic() - started < 4 * busy
 
 
 def test_generators_of_one_file_share_the_engine_and_the_last_one_frees_the_port(gguf):
