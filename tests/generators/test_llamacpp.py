@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
