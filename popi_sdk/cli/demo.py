@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console, RenderableType
 
 from ..errors import UsageError
 from ..personalizer import Personalizer
@@ -19,6 +16,7 @@ from .demo_screen import comparison_screen
 from .inputs import STDIN, ensure_models, signals_from
 from .options import AsJson, GeneratorName, InferrerName, MaxTokens
 from .output import screen, waiting, write_json
+from .picture import save_svg
 
 __all__ = ["demo"]
 
@@ -70,7 +68,7 @@ def demo(
     ):
         comparison = compare(popi, prompt, users, tell)
     if svg is not None:
-        _draw(comparison_screen(comparison, 110), svg)
+        save_svg(comparison_screen(comparison, 110), svg, title="popi demo")  # --svg docs/assets/demo.svg: the README's
     if as_json:
         write_json(comparison.as_dict())
     else:
@@ -92,19 +90,3 @@ def _users(sources: list[str]) -> list[User]:
 def _built_in(name: str) -> User:
     with (files(__package__) / "data" / f"{name}.jsonl").open("rb") as file:
         return name, read_signals(file)
-
-
-def _draw(content: RenderableType, path: Path) -> None:
-    """The screen as SVG, without rich's web fonts: a picture in a README should load nothing.
-
-    `popi demo --svg docs/assets/demo.svg` makes the one in the README.
-    """
-    console = Console(
-        record=True, width=110, file=io.StringIO(), force_terminal=True, color_system="truecolor", legacy_windows=False
-    )
-    console.print(content)
-    picture = re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title="popi demo"), flags=re.DOTALL)
-    try:
-        path.write_text(picture, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"Cannot write {path}: {error.strerror or error}.") from error

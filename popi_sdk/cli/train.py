@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ..errors import ConfigurationError, UsageError, needs_extra
 from .options import Quiet, Resume
-from .output import screen, write_text
+from .output import clean, screen, write_text
 from .train_view import watching
 
 if TYPE_CHECKING:
@@ -75,6 +75,13 @@ Set: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+Tensorboard: TypeAlias = Annotated[
+    bool, typer.Option("--tensorboard", help="Also write the figures for TensorBoard, into DIR/run/tensorboard.")
+]
+Svg: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--svg", hidden=True, help="Keep the screen of the last look before the end as a picture."),
+]
 Plot: TypeAlias = Annotated[
     list[str],
     typer.Option(
@@ -99,8 +106,10 @@ def train(
     seed: Seed = None,
     set_: Set = [],  # noqa: B006 - typer reads it, nobody writes it
     resume: Resume = False,
+    tensorboard: Tensorboard = False,
     plot: Plot = [],  # noqa: B006 - typer reads it, nobody writes it
     quiet: Quiet = False,
+    svg: Svg = None,
 ) -> None:
     """Train an inferrer that writes summaries, and the generator that reads them.
 
@@ -121,7 +130,7 @@ def train(
     flags = {"base_model": model, "schedule": schedule, "steps": steps, "seed": seed}
     own = {"data": data, "dev": dev, "limit": limit, "output": output}
     if plot:
-        if config or resume or set_ or any(value is not None for value in (flags | own).values()):
+        if config or resume or tensorboard or set_ or any(value is not None for value in (flags | own).values()):
             raise UsageError(
                 "--plot trains nothing: leave out all but the runs, for example: popi train --plot my-popi"
             )
@@ -139,7 +148,8 @@ def train(
     with one_voice():
         processes = join(str(options.get("device", "auto")))
         processes.from_main(lambda: _refuse_a_run(where["output"], resume=resume))
-        _train(processes, options, where, resume=resume, quiet=quiet or not processes.main)
+        show = {"quiet": quiet, "picture": svg} if processes.main else {"quiet": True}
+        _train(processes, options, where, resume=resume, tensorboard=tensorboard, show=show)
 
 
 def _plot(runs: list[str], *, quiet: bool) -> None:
@@ -157,18 +167,35 @@ def _refuse_a_run(output: str, *, resume: bool) -> None:
         raise ConfigurationError(f"{output} holds a run already. Give --resume to go on with it, or a new folder.")
 
 
-def _train(processes: Processes, options: dict[str, Any], where: dict[str, Any], *, resume: bool, quiet: bool) -> None:
+def _train(
+    processes: Processes,
+    options: dict[str, Any],
+    where: dict[str, Any],
+    *,
+    resume: bool,
+    tensorboard: bool,
+    show: dict[str, Any],
+) -> None:
     from .. import train as training
 
     settings = training.as_train_config(**options)
-    with watching(quiet=quiet) as (preparing, watch):
-        preparing("reading the users")
+    with watching(settings.phases, **show) as watch:
+        watch.doing("reading the users")
         users, others = processes.main_first(
             lambda: training.training_users(where["data"], where["dev"], limit=where["limit"], seed=settings.seed)
         )
-        preparing("loading the model")
-        trainer = training.PopiTrainer(settings, users, others, output=where["output"], progress=watch(settings))
+        watch.doing("loading the model")
+        trainer = training.PopiTrainer(
+            settings,
+            users,
+            others,
+            output=where["output"],
+            progress=watch.entry,
+            began=watch.began,
+            tensorboard=tensorboard,
+        )
         trainer.train(resume=resume)
+        watch.doing("writing the model")
         folder = trainer.save_pretrained(
             where["output"], about={name: str(where[name]) for name in ("data", "dev") if where[name]}
         )
@@ -181,9 +208,13 @@ def _show(trainer: PopiTrainer, folder: Path) -> None:
     left = ", ".join(f"{count} {what}" for what, count in trainer.encoder.left_out.items())
     if left:
         console.print(Text(f"Left out: {left}.", style="dim"))
+    if (kept := trainer.kept) is not None:
+        accuracy = f"accuracy {kept['dev/own']:.2f}, of another's summary {kept['dev/shuffled']:.2f}"
+        console.print(Text(f"Kept: {kept['phase']}, step {kept['step']}: {accuracy}."))
     for example, text in zip(trainer.dev_examples[:3], trainer.summaries(trainer.dev_examples[:3]), strict=True):
-        console.print(Text.assemble((f"{example.user_id}: ", "dim"), text or "(no summary)"))
-    console.print(Text.assemble("Use it: ", (f"Personalizer.from_pretrained({str(folder)!r})", "bold")))
+        console.print(Text.assemble((f"{clean(example.user_id)}: ", "dim"), clean(text) or "(no summary)"))
+    console.print(Text.assemble("Curves: ", (f"popi train --plot {folder}", "bold")), soft_wrap=True)
+    console.print(Text.assemble("Use it: ", (f"Personalizer.from_pretrained({str(folder)!r})", "bold")), soft_wrap=True)
 
 
 def _from_file(path: str) -> dict[str, Any]:

@@ -134,6 +134,14 @@ class TrainConfig(BaseModel):
         """What the generator of this schedule reads beside the prompt."""
         return _READS.get(self.schedule, "summary")
 
+    @property
+    def phases(self) -> dict[str, int]:
+        """What a run does one after the other, and the steps of each."""
+        names: list[str] = [self.schedule]
+        if self.schedule == "sequential":
+            names = [f"{who} {number}" for number in range(1, self.rounds + 1) for who in ("inferrer", "generator")]
+        return ({"warm start": self.warm_start} if self.warm_start else {}) | dict.fromkeys(names, self.steps)
+
     @model_validator(mode="after")
     def _fits(self) -> TrainConfig:
         if self.summaries_for_generator is not None and self.summaries_for_generator > self.group_size:

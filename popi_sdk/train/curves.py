@@ -10,13 +10,14 @@ from typing import Any, TypeAlias
 
 from ..errors import ConfigurationError
 from ..evals.files import write_atomically
-from ..evals.report.drawing import COLOURS, GREY, as_svg, new_axes
+from ..evals.report.drawing import COLOURS, GREY, as_png, as_svg, new_axes
 from .export import RUN
+from .timeline import Span, Timeline
 
 __all__ = ["plot_run"]
 
 _HISTORY = "history.jsonl"
-_CURVES = "curves.svg"
+_CURVES, _COMPARISON = "curves", "comparison"
 _SMOOTHED_FROM = 60  # points: fewer can be followed as they are
 _STYLES = ("-", "--", ":", "-.")
 
@@ -53,9 +54,16 @@ _PANELS = (
         within=(45.0, 60.0),
     ),
     _Panel("Reward of a summary", {"reward/mean": "mean (band: std)"}, spread="reward/std"),
+    _Panel(
+        "Accuracy in training, %",
+        {"accuracy/sampled": "sampled summaries", "generator/accuracy": "stored contexts"},
+        scale=100.0,
+        level=(50.0, "chance"),
+        within=(45.0, 60.0),
+    ),
     _Panel("Entropy of the inferrer, nats a token", {"inferrer/entropy": "entropy"}),
     _Panel("Divergence from its start (KL), nats a token", {"inferrer/kl": "KL"}),
-    _Panel("Tokens of a summary", {"summaries/tokens": "sampled", "dev/tokens": "dev users"}),
+    _Panel("Tokens of a summary", {"summaries/tokens": "sampled", "dev/tokens": "dev users"}, within=(0.0, 4.2)),
     _Panel(
         "4-grams that stand in the signals, %",
         {"summaries/quoted": "sampled", "dev/quoted": "dev users"},
@@ -75,13 +83,18 @@ class _History:
         name: What the legend calls it.
         entries: What was recorded, in order.
         places: Where each entry stands on the axis.
-        phases: Where each phase begins.
+        phases: Where each phase lies.
     """
 
     name: str
     entries: tuple[dict[str, Any], ...]
     places: tuple[float, ...]
-    phases: Mapping[str, float]
+    phases: tuple[Span, ...]
+
+    def measured(self, panel: _Panel) -> list[Span]:
+        """The phases with a figure of the panel."""
+        places = [place for figure in panel.lines for place in self.points(figure, 1.0)[0]]
+        return [span for span in self.phases if any(span.begin < place <= span.end for place in places)]
 
     def points(self, figure: str, scale: float) -> Points:
         """The steps at which it was measured, and its values."""
@@ -96,10 +109,12 @@ class _History:
 def plot_run(run: str | Path, *others: str | Path, output: str | Path | None = None) -> Path:
     """Draw the curves of a training run, finished or not; with others, to compare them.
 
+    The picture is written twice: as SVG, and beside it as PNG.
+
     Args:
         run: The output directory of a run, the folder `run/` in it, or a `history.jsonl`.
         others: Further runs, drawn over the first.
-        output: The file to write; None for `curves.svg` beside the history of `run`.
+        output: The SVG file to write; None for `curves.svg` beside the history of `run`, of several `comparison.svg`.
 
     Returns:
         The file: an SVG picture.
@@ -114,8 +129,11 @@ def plot_run(run: str | Path, *others: str | Path, output: str | Path | None = N
     if len(set(names)) < len(names):
         names = [str(folder) for folder in folders]
     histories = [_laid_out(name, _read(file)) for name, file in zip(names, files, strict=True)]
-    path = Path(output) if output is not None else files[0].with_name(_CURVES)
-    write_atomically(path, _drawn(histories) + "\n")
+    name = _CURVES if len(files) == 1 else _COMPARISON
+    path = Path(output) if output is not None else files[0].with_name(f"{name}.svg")
+    figure = _drawn(histories)
+    write_atomically(path, as_svg(figure, "Curves of training") + "\n")
+    write_atomically(path.with_suffix(".png"), as_png(figure))
     return path
 
 
@@ -153,32 +171,31 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 def _laid_out(name: str, entries: Sequence[dict[str, Any]]) -> _History:
-    phases: dict[str, float] = {}
-    places: list[float] = []
-    for entry in entries:
-        start = phases.setdefault(entry["phase"], max(places, default=0.0))
-        places.append(start + entry["step"])
-    return _History(name, tuple(entries), tuple(places), phases)
+    timeline = Timeline()
+    places = tuple(float(timeline.place(entry)) for entry in entries)
+    return _History(name, tuple(entries), places, tuple(timeline.spans))
 
 
-def _drawn(histories: Sequence[_History]) -> str:
-    panels = [panel for panel in _PANELS if any(one.points(name, 1.0)[0] for one in histories for name in panel.lines)]
+def _drawn(histories: Sequence[_History]) -> Any:
+    panels = [panel for panel in _PANELS if any(one.measured(panel) for one in histories)]
     if not panels:
         raise ConfigurationError("The history has none of the figures that are drawn: train for a step first.")
-    columns = min(2, len(panels))
-    figure, every = new_axes(5.4 * columns, 0.5 + 2.9 * -(-len(panels) // columns), len(panels), columns)
-    last = max(place for one in histories for place in one.places)
+    columns = min(3, len(panels))
+    figure, every = new_axes(4.4 * columns, 0.5 + 2.9 * -(-len(panels) // columns), len(panels), columns)
     for panel, axes in zip(panels, every, strict=True):
         _draw(axes, panel, histories)
-        _mark_phases(axes, histories)
-        axes.set_xlim(0, 1.02 * last)
+        # The phases that measure it: beside a long warm start, the rest would have half of its place.
+        spans = [span for one in histories for span in one.measured(panel)]
+        left, right = min(span.begin for span in spans), max(span.end for span in spans)
+        axes.set_xlim(left, right + 0.02 * (right - left))
+        _mark_phases(axes, histories, left, right)
     if len(histories) > 1:
         from matplotlib.lines import Line2D
 
         handles = [Line2D([], [], color=_colour(place), linewidth=2.5) for place in range(len(histories))]
         names = [one.name.replace("$", r"\$") for one in histories]
         figure.legend(handles, names, loc="outside upper center", ncols=min(4, len(names)), frameon=False)
-    return as_svg(figure, "Curves of training")
+    return figure
 
 
 def _draw(axes: Any, panel: _Panel, histories: Sequence[_History]) -> None:
@@ -245,12 +262,13 @@ def _smoothed(values: Sequence[float]) -> list[float]:
     return [sum(some) / len(some) for some in around]
 
 
-def _mark_phases(axes: Any, histories: Sequence[_History]) -> None:
+def _mark_phases(axes: Any, histories: Sequence[_History], left: int, right: int) -> None:
     """Where each phase begins, named above the panel; runs of the same phases share the marks."""
     marks: dict[tuple[float, str], list[int]] = {}
     for at, history in enumerate(histories):
-        for name, start in history.phases.items():
-            marks.setdefault((start, name), []).append(at)
+        for span in history.phases:
+            if left <= span.begin < right:
+                marks.setdefault((span.begin, span.phase + (" (stopped early)" if span.stopped else "")), []).append(at)
     if max(len(one.phases) for one in histories) == 1:
         return
     for place, (start, name) in enumerate(sorted(marks)):

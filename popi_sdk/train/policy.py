@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from trl import GRPOTrainer
 
+from ..models._quiet import quiet
 from ..scoring import Query, score_tokens
 from .processes import Processes
 
@@ -16,7 +17,7 @@ __all__ = ["PackedGRPOTrainer"]
 class PackedGRPOTrainer(GRPOTrainer):  # type: ignore[misc] # trl is Any to mypy
     """GRPO whose log-probabilities come from packed rows: the summaries of a user share the computation of its signals.
 
-    Two methods of TRL are replaced; `tests/train/test_trl.py` pins what is relied on.
+    Two methods of TRL are replaced, saving is silenced; `tests/train/test_trl.py` pins what is relied on.
 
     Attributes:
         processes: Who trains together.
@@ -29,6 +30,11 @@ class PackedGRPOTrainer(GRPOTrainer):  # type: ignore[misc] # trl is Any to mypy
         loss = super().training_step(*args, **options)
         self.processes.average([parameter for parameter in self.model.parameters() if parameter.requires_grad])
         return loss
+
+    def save_model(self, *args: Any, **options: Any) -> None:
+        """Save without a bar of transformers' own: it would stand in the middle of ours."""
+        with quiet():
+            super().save_model(*args, **options)
 
     def _get_per_token_logps_and_entropies(  # noqa: PLR0917 - the signature is TRL's
         self,

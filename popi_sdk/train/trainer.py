@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from ..evals.config import machine_facts
 from ..models.fingerprint import base_digest
 from ..prompts import Selection
 from ..summary import digest
+from .board import board_for
 from .checkpoint import Checkpoints
 from .config import TrainConfig
 from .dev import DevScores, look_at_dev
@@ -47,6 +49,10 @@ class PopiTrainer:
         model: A base model that is loaded, instead of `config.base_model`; it is trained in place.
         output: Where the trained model will go: history and references are kept in `run/` there; None for nowhere.
         progress: Called with every entry of the history, by the main process.
+        began: Called when a phase begins, with its name and the steps that an earlier run has done; by the main
+            process.
+        tensorboard: Whether the figures are written as TensorBoard events too, into `run/tensorboard/` of the output;
+            or the folder they go to.
 
     Attributes:
         history: What was measured, by step.
@@ -55,7 +61,8 @@ class PopiTrainer:
     Raises:
         TrainingError: If no user is left to train with.
         ConfigurationError: If users of train and dev are the same, or a step's users cannot be shared out among the
-            processes that were started.
+            processes that were started, or `tensorboard` has no folder to write to.
+        MissingExtraError: If `tensorboard` is asked for and not installed.
     """
 
     def __init__(
@@ -67,6 +74,8 @@ class PopiTrainer:
         model: CausalLM | None = None,
         output: str | Path | None = None,
         progress: Callable[[dict[str, Any]], object] = lambda _: None,
+        began: Callable[[str, int], object] = lambda *_: None,
+        tensorboard: bool | str | Path = False,
     ) -> None:
         with needs_extra("train"):
             import trl  # noqa: F401
@@ -76,6 +85,8 @@ class PopiTrainer:
         self.output = None if output is None else Path(output)
         run = None if self.output is None else self.output / RUN
         self.progress = progress
+        self.began = began
+        self._board = board_for(tensorboard, run)
         self.history: list[dict[str, Any]] = []
         self.checkpoints = Checkpoints(None, every=config.save_every, settings="", resume=False)
         self.kept: dict[str, Any] | None = None
@@ -113,12 +124,17 @@ class PopiTrainer:
             TrainingError: If a reward or a loss is not finite, `warm_start` finds no descriptions, or the checkpoint
                 is that of another run.
         """
-        config = self.config
         run = None if self.output is None else self.output / RUN
         self.checkpoints = Checkpoints(
-            run, every=config.save_every, settings=self._settings(), resume=resume, processes=self.processes
+            run, every=self.config.save_every, settings=self._settings(), resume=resume, processes=self.processes
         )
         self._recorded = self.checkpoints.history()
+        with closing(self._board):
+            self._run()
+        return self
+
+    def _run(self) -> None:
+        config = self.config
         if config.warm_start:
             self._phase("warm start", self._start_warm)
         if config.schedule == "joint":
@@ -132,7 +148,6 @@ class PopiTrainer:
         else:
             signals = [one.selection for one in self.train_examples]
             self._phase("raw-trained", lambda phase: self._teach(phase, signals))
-        return self
 
     def evaluate(self) -> DevScores:
         """Accuracy on the dev users as it is now: own, another user's, and the frozen base's.
@@ -225,6 +240,9 @@ class PopiTrainer:
         self.history += earlier
         self._watch.replay(earlier)
         self.checkpoints.keep_history(self.history)
+        with self.processes.together():
+            if self.processes.main:
+                self.began(name, done)
         work(name)
         if self.config.keep_best:
             self.checkpoints.restore_best(name, self.networks)
@@ -334,4 +352,5 @@ class PopiTrainer:
         self.checkpoints.record(entry)
         with self.processes.together():
             if self.processes.main:
+                self._board.add(self.history)
                 self.progress(entry)

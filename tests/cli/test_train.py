@@ -87,11 +87,12 @@ def test_the_curves_of_runs(popi, tmp_path: Path) -> None:
     assert (ended.code, ended.out) == (0, f"Look at {path}\n"), ended.err
     alone = path.read_text()
     ended = popi("train", "--plot", str(tmp_path / "one"), "--plot", str(tmp_path / "two" / "run"), "--quiet")
-    assert (ended.code, ended.out.strip()) == (0, str(path)), ended.err
-    assert path.read_text() != alone
+    both = path.with_name("comparison.svg")
+    assert (ended.code, ended.out.strip()) == (0, str(both)), ended.err
+    assert path.read_text() == alone != both.read_text()
 
 
-@pytest.mark.parametrize("more", [["--steps", "3"], ["run.yaml"], ["--resume"], ["--set", "beta=1"]])
+@pytest.mark.parametrize("more", [["--steps", "3"], ["run.yaml"], ["--resume"], ["--set", "beta=1"], ["--tensorboard"]])
 def test_drawing_is_all_that_plot_does(popi, tmp_path: Path, more: list[str]) -> None:
     ended = popi("train", "--plot", str(tmp_path), *more)
     assert ended.code == 2
@@ -105,9 +106,9 @@ def test_a_person_sees_the_run_live(popi, toy, tmp_path: Path) -> None:
     arguments = ["--data", "tinyworld", "--limit", "8", "--model", toy, "--steps", "2", *SMALL]
     ended = popi("train", *arguments, "-o", str(tmp_path / "mine"), terminal=True)
     assert ended.code == 0, ended.err
-    for said in ("joint: training", "2/2", "reward", "accuracy at step 2 of joint", "another user's", "summary 1"):
+    for said in ("reading the users", "joint", "0/2", "reward", "Accuracy on dev users, joint, step 2", "another's"):
         assert said in ended.err
     assert "step 2: accuracy" not in ended.err  # the lines are for logs
     last = ended.err.rpartition("\x1b[2K")[2]
-    assert "accuracy at step 2 of joint" in last  # stays when the bar is gone
-    assert "summary 1" not in last
+    assert "Accuracy on dev users, joint, step 2" in last  # stays when the bar is gone
+    assert "2/2" not in last

@@ -61,13 +61,14 @@ def test_a_real_run(tiny_folder: Path, small, tmp_path: Path) -> None:
     titles = ["Accuracy on dev users, %", "Reward of a summary", "Tokens of a summary", "Loss of the generator"]
     titles.append("Loss of the warm start, nats a token")
     assert {*titles, "own summary", "another user's", "own, frozen base", "another's, frozen base", "chance"} <= {*said}
-    assert (
-        said.count("warm start")
-        == said.count("inferrer 1")
-        == said.count("generator 1")
-        == len([one for one in said if one == "step"])
-    )
+    panels = said.count("step")
+    assert said.count("warm start") == 1  # in the panel of its loss: the others begin where there is something
+    assert said.count("inferrer 1") == 7  # all but the losses
+    assert said.count("generator 1") == 5  # accuracies, its loss, what looks say of summaries
+    assert panels == 9
     first = path.read_bytes()
+    assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert len(first) < 100_000
     for same in (tmp_path / "mine" / "run", tmp_path / "mine" / "run" / "history.jsonl"):
         assert plot_run(same).read_bytes() == first
 
@@ -139,3 +140,13 @@ def test_what_cannot_be_drawn_is_said(tmp_path: Path, content: str | None, messa
     with pytest.raises(ConfigurationError, match=message):
         plot_run(tmp_path)
     assert not (tmp_path / "curves.svg").exists()
+
+
+def test_a_panel_begins_with_the_first_phase_that_measures_it_and_says_which_ended_early(run) -> None:
+    warm = [{"phase": "warm start", "step": step, "warm/loss": 1.0} for step in range(1, 101)]
+    entries = warm + joint(20) + [JOINT | {"step": 21, "stopped": "no better look"}]
+    entries.append({"phase": "generator 1", "step": 1, "generator/loss": 1.0})
+    said = texts(plot_run(run(entries)))
+    assert said.count("warm start") == 1
+    assert said.count("joint (stopped early)") == said.count("step") - 1
+    assert said.count("20") == 1  # only the warm start's axis has so early steps
