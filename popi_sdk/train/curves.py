@@ -188,6 +188,7 @@ def _drawn(histories: Sequence[_History]) -> Any:
         spans = [span for one in histories for span in one.measured(panel)]
         left, right = min(span.begin for span in spans), max(span.end for span in spans)
         axes.set_xlim(left, right + 0.02 * (right - left))
+        axes.locator_params(axis="y", nbins=5)
         _mark_phases(axes, histories, left, right)
     if len(histories) > 1:
         from matplotlib.lines import Line2D

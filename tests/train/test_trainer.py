@@ -11,6 +11,7 @@ import torch
 from popi_sdk import ConfigurationError, Personalizer, TrainingError
 from popi_sdk.data import HeldOutPair, UserRecord, tinyworld
 from popi_sdk.evals import as_config, evaluate, write_report
+from popi_sdk.models.causal_lm import load_causal_lm
 from popi_sdk.models.trained import read_trained
 from popi_sdk.train import PopiTrainer, TrainConfig, as_train_config
 
@@ -188,3 +189,33 @@ def test_the_history_has_the_warm_start_and_some_summaries(tiny_folder: Path, sm
     facts = json.loads((built.save_pretrained(tmp_path / "mine") / "popi.json").read_text())
     assert facts["dev"]["dev/own"] == seen[-1]["dev/own"]
     assert "dev/samples" not in facts["dev"]  # nobody asked to publish what is said of users
+
+
+def test_phases_are_announced_before_their_first_step(tiny_folder: Path, small, tmp_path: Path) -> None:
+    """A step may take a minute: who watches knows at once what is being done, and where a resumed run goes on."""
+
+    class Killed(BaseException):
+        pass
+
+    def built(kill: int | None = None) -> PopiTrainer:
+        def progress(entry: dict) -> None:
+            seen.append((entry["phase"], entry["step"], "done"))
+            if entry["phase"] == "joint" and entry["step"] == kill:
+                raise Killed
+
+        return PopiTrainer(
+            small(steps=4, save_every=2, warm_start=1, dtype="float32"),
+            tinyworld.generate("train", 8),
+            model=load_causal_lm(tiny_folder, dtype="float32"),
+            output=tmp_path / "mine",
+            progress=progress,
+            began=lambda phase, done: seen.append((phase, done, "begins")),
+        )
+
+    seen: list[tuple[str, int, str]] = []
+    with pytest.raises(Killed):
+        built(kill=3).train()
+    assert seen[:3] == [("warm start", 0, "begins"), ("warm start", 1, "done"), ("joint", 0, "begins")]
+    seen.clear()
+    built().train(resume=True)
+    assert seen == [("joint", 2, "begins"), ("joint", 3, "done"), ("joint", 4, "done")]

@@ -40,7 +40,9 @@ def as_svg(figure: Any, label: str) -> str:
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
-    text = re.sub(r"\n +<", "\n<", re.sub(r'<g id="[^"]*">', "<g>", text))  # names of groups, which nothing refers to
+    # What a picture does without: names of groups, which nothing refers to, turns by nothing, indents.
+    text = re.sub(r' transform="rotate\(-?0 [^"]*"', "", re.sub(r'<g id="[^"]*">', "<g>", text))
+    text = re.sub(r"\n +<", "\n<", text)
     text = re.sub(r"<[^>]*>", lambda tag: re.sub(r"\d+\.\d{3,}", _shorter, tag[0]), text)
     salt = re.sub(r"\W+", "-", label.lower())
     text = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{salt}-", text)  # ids of several pictures on one page
