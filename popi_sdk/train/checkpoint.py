@@ -6,19 +6,38 @@ import copy
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
 from ..errors import TrainingError
+from ..models._lock import file_lock
 from .networks import Networks
 from .processes import Processes
 
-__all__ = ["Checkpoints"]
+__all__ = ["Checkpoints", "alone_in"]
 
 _EXTRAS = "popi.pt"  # written last into a checkpoint of TRL's: without it, the checkpoint is not whole
+_LOCK = ".lock"
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """A block in which no other process trains into the folder; freed when this one ends, however it ends.
+
+    Raises:
+        TrainingError: If another process does.
+    """
+
+    def taken() -> NoReturn:
+        raise TrainingError(f"Another process is training into {folder.parent}. Wait for it, or give another folder.")
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with file_lock(folder / _LOCK, taken):
+        yield
 
 
 class Checkpoints:
@@ -54,7 +73,7 @@ class Checkpoints:
             )
         if not resume and folder.exists():
             for old in folder.iterdir():
-                if not old.name.startswith("references-"):  # constants of the pairs: they stay true
+                if old.name != _LOCK and not old.name.startswith("references-"):  # constants of the pairs: still true
                     shutil.rmtree(old) if old.is_dir() else old.unlink()
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(settings, encoding="utf-8")
@@ -87,23 +106,28 @@ class Checkpoints:
             self._processes.from_main(lambda: shutil.rmtree(self._inside(phase), ignore_errors=True))
             self._processes.from_main(lambda: self._best_of(phase).unlink(missing_ok=True))
 
-    def keep_best(self, phase: str, networks: Networks) -> None:
+    def keep_best(self, phase: str, step: int, networks: Networks) -> None:
         """Keep the weights as they are now, in place of what was kept of the phase before."""
         if self.folder is None:
-            state = networks.state_dict()
-            self._best = {key: copy.deepcopy(value) for key, value in state.items()}
+            self._best = {"step": step, "networks": copy.deepcopy(networks.state_dict())}
         else:
-            self._processes.from_main(lambda: _save(self._best_of(phase), networks.state_dict()))
+            state = {"step": step, "networks": networks.state_dict()}
+            self._processes.from_main(lambda: _save(self._best_of(phase), state))
 
-    def restore_best(self, phase: str, networks: Networks) -> None:
-        """Load what `keep_best` kept; nothing happens if it was never called."""
-        if self.folder is None:
-            if self._best is not None:
-                networks.load_state_dict(self._best)
-                self._best = None
-        elif self._processes.from_main(self._best_of(phase).is_file):
+    def restore_best(self, phase: str, step: int, networks: Networks) -> bool:
+        """Load what `keep_best` kept at a step.
+
+        Returns:
+            Whether it is there: of a run that was killed, the weights of a later step may stand in its place.
+        """
+        found, self._best = self._best, None
+        if self.folder is not None and self._processes.from_main(self._best_of(phase).is_file):
             with self._processes.together():
-                networks.load_state_dict(_load(self._best_of(phase)))
+                found = _load(self._best_of(phase))
+        if found is None or found["step"] != step:
+            return False
+        networks.load_state_dict(found["networks"])
+        return True
 
     def restore(self, phase: str, networks: Networks) -> bool:
         """Load the weights of the end of a phase, if it was reached."""

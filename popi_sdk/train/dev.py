@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 from ..evals.donors import assign_donors
+from ..prompts import Selection
 from ..scoring import credit
 from .config import TrainConfig
 from .examples import Example
@@ -51,51 +52,40 @@ class DevScores:
 def look_at_dev(
     networks: Networks, learner: GeneratorLearner, examples: Sequence[Example], config: TrainConfig
 ) -> DevScores:
-    """Measure with the most likely summary of each user; for all processes."""
+    """Measure with the most likely summary of each user, or with what a rival reads instead; for all processes."""
     if config.reads != "summary":
-        return _look_without_summaries(learner, examples, config)
-    spread = learner.processes.spread
-    rows = spread(
+        contexts = [one.selection if config.reads == "signals" else "" for one in examples]
+        nothing = {"tokens": 0.0, "distinct": 0.0, "quoted": 0.0}
+        return DevScores(**_accuracies(learner, examples, contexts, config), **nothing, samples=())
+    rows = learner.processes.spread(
         examples, lambda part: sample_summaries(networks, learner.encoder, part, count=1, temperature=0.0, seed="dev")
     )
-    summaries = {one.user_id: row[0] for one, row in zip(examples, rows, strict=True)}
-    donors = assign_donors([(one.user_id, one.groups) for one in examples], seed=config.seed).of
-    texts = {user: sample.text for user, sample in summaries.items()}
-    own = [Judged(texts[one.user_id], one.pairs) for one in examples]
-    other = [Judged(texts[donors.get(one.user_id, one.user_id)], one.pairs) for one in examples]
-    every = list(texts.values())
-    frozen = partial(learner.margins, frozen=True)
+    summaries = [row[0] for row in rows]
+    texts = [sample.text for sample in summaries]
     return DevScores(
-        own=_accuracy(spread(own, learner.margins)),
-        shuffled=_accuracy(spread(other, learner.margins)),
-        frozen=_accuracy(spread(own, frozen)),
-        frozen_shuffled=_accuracy(spread(other, frozen)),
-        tokens=statistics.fmean(len(sample.ids) for sample in summaries.values()),
-        distinct=sum(every.count(text) == 1 for text in every) / len(every),
-        quoted=statistics.fmean(overlap(texts[one.user_id], one.selection.text) for one in examples),
-        samples=tuple(every[:3]),
+        **_accuracies(learner, examples, texts, config),
+        tokens=statistics.fmean(len(sample.ids) for sample in summaries),
+        distinct=sum(texts.count(text) == 1 for text in texts) / len(texts),
+        quoted=statistics.fmean(overlap(text, one.selection.text) for text, one in zip(texts, examples, strict=True)),
+        samples=tuple(texts[:3]),
     )
 
 
-def _look_without_summaries(learner: GeneratorLearner, examples: Sequence[Example], config: TrainConfig) -> DevScores:
-    """The rivals: their generator reads the bare prompt, or the signals."""
-    spread = learner.processes.spread
-    signals = config.reads == "signals"
-    contexts = {one.user_id: one.selection if signals else "" for one in examples}
+def _accuracies(
+    learner: GeneratorLearner, examples: Sequence[Example], contexts: Sequence[str | Selection], config: TrainConfig
+) -> dict[str, float]:
+    """The trained generator's and the frozen base's, with what is the user's own and with what is another's."""
     donors = assign_donors([(one.user_id, one.groups) for one in examples], seed=config.seed).of
-    own = [Judged(contexts[one.user_id], one.pairs) for one in examples]
-    other = [Judged(contexts[donors.get(one.user_id, one.user_id)], one.pairs) for one in examples]
-    frozen = partial(learner.margins, frozen=True)
-    return DevScores(
-        own=_accuracy(spread(own, learner.margins)),
-        shuffled=_accuracy(spread(other, learner.margins)),
-        frozen=_accuracy(spread(own, frozen)),
-        frozen_shuffled=_accuracy(spread(other, frozen)),
-        tokens=0.0,
-        distinct=0.0,
-        quoted=0.0,
-        samples=(),
-    )
+    of = {one.user_id: context for one, context in zip(examples, contexts, strict=True)}
+    own = [Judged(of[one.user_id], one.pairs) for one in examples]
+    other = [Judged(of[donors.get(one.user_id, one.user_id)], one.pairs) for one in examples]
+    spread, frozen = learner.processes.spread, partial(learner.margins, frozen=True)
+    return {
+        "own": _accuracy(spread(own, learner.margins)),
+        "shuffled": _accuracy(spread(other, learner.margins)),
+        "frozen": _accuracy(spread(own, frozen)),
+        "frozen_shuffled": _accuracy(spread(other, frozen)),
+    }
 
 
 def _accuracy(deltas: Sequence[Sequence[float]]) -> float:

@@ -50,46 +50,47 @@ def reinforce(
     Raises:
         TrainingError: If a reward or a loss is not finite.
     """
-    from datasets import Dataset
-    from transformers import PrinterCallback
-
-    from .policy import PackedGRPOTrainer
-
     step = Step(networks, learner, examples, config, learn=learn)
     # One pass over an order of our own: TRL's sampler does not know where it was when a run goes on in a later epoch.
     order = islice(batches(len(examples), config), config.steps)
     rows = [{"prompt": str(at), "example": at} for batch in order for at in batch]
     with tempfile.TemporaryDirectory(prefix="popi-train-") as scratch:
         output = checkpoints.trl_folder(phase)
-        with quiet():
-            trainer = PackedGRPOTrainer(
-                model=networks.inferrer,
-                reward_funcs=step.reward,
-                args=_arguments(
-                    config,
-                    networks,
-                    output or Path(scratch),
-                    None if output is None else checkpoints.every,
-                    learner.processes.count,
-                ),
-                train_dataset=Dataset.from_list(rows),
-                processing_class=networks.lm.tokenizer,
-                rollout_func=step.rollout,
-                callbacks=[_callback(record, step, learner, checkpoints)],
-            )
-        trainer.processes = learner.processes
-        if learner.processes.count > 1:
-            # The mark of what needs no wrapper: DistributedDataParallel would keep room for gradients it never sees.
-            networks.inferrer._is_accelerate_prepared = True
-        if config.kl:
-            # Only now: given at once, TRL would load a third model, or copy the adapter, for the reference.
-            trainer.beta = config.kl
-            trainer.ref_model = networks.anchor()
-        trainer.remove_callback(PrinterCallback)  # the view is ours
+        trainer = _trainer(step, rows, output or Path(scratch), record, checkpoints)
         step.trainer = trainer
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # TRL's to mend, not the user's
             trainer.train(resume_from_checkpoint=_restored(phase, checkpoints, networks, learner))
+
+
+def _trainer(step: Step, rows: Sequence[dict[str, Any]], output: Path, record: Record, checkpoints: Checkpoints) -> Any:
+    from datasets import Dataset
+    from transformers import PrinterCallback
+
+    from .policy import PackedGRPOTrainer
+
+    networks, processes = step.networks, step.processes
+    save_every = None if checkpoints.folder is None else checkpoints.every
+    with quiet():
+        trainer = PackedGRPOTrainer(
+            model=networks.inferrer,
+            reward_funcs=step.reward,
+            args=_arguments(step.config, networks, output, save_every, processes.count),
+            train_dataset=Dataset.from_list(list(rows)),
+            processing_class=networks.lm.tokenizer,
+            rollout_func=step.rollout,
+            callbacks=[_callback(record, step, step.learner, checkpoints)],
+        )
+    trainer.processes = processes
+    if processes.count > 1:
+        # The mark of what needs no wrapper: DistributedDataParallel would keep room for gradients it never sees.
+        networks.inferrer._is_accelerate_prepared = True
+    if step.config.kl:
+        # Only now: given at once, TRL would load a third model, or copy the adapter, for the reference.
+        trainer.beta = step.config.kl
+        trainer.ref_model = networks.anchor()
+    trainer.remove_callback(PrinterCallback)  # the view is ours
+    return trainer
 
 
 def _restored(phase: str, checkpoints: Checkpoints, networks: Networks, learner: GeneratorLearner) -> str | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from ..models.fingerprint import base_digest
 from ..prompts import Selection
 from ..summary import digest
 from .board import board_for
-from .checkpoint import Checkpoints
+from .checkpoint import Checkpoints, alone_in
 from .config import TrainConfig
 from .dev import DevScores, look_at_dev
 from .examples import Encoder, Example
@@ -122,32 +122,31 @@ class PopiTrainer:
 
         Raises:
             TrainingError: If a reward or a loss is not finite, `warm_start` finds no descriptions, or the checkpoint
-                is that of another run.
+                is that of another run, or another process trains into the same directory.
         """
         run = None if self.output is None else self.output / RUN
-        self.checkpoints = Checkpoints(
-            run, every=self.config.save_every, settings=self._settings(), resume=resume, processes=self.processes
-        )
-        self._recorded = self.checkpoints.history()
-        with closing(self._board):
+        with ExitStack() as held:
+            if run is not None:
+                self.processes.from_main(lambda: held.enter_context(alone_in(run)))
+            self.checkpoints = Checkpoints(
+                run, every=self.config.save_every, settings=self._settings(), resume=resume, processes=self.processes
+            )
+            self._recorded = self.checkpoints.history()
+            held.enter_context(closing(self._board))
             self._run()
         return self
 
     def _run(self) -> None:
-        config = self.config
-        if config.warm_start:
-            self._phase("warm start", self._start_warm)
-        if config.schedule == "joint":
-            self._phase("joint", lambda phase: self._reinforce(phase, learn=True))
-        elif config.schedule == "sequential":
-            for number in range(1, config.rounds + 1):
-                self._phase(f"inferrer {number}", lambda phase: self._reinforce(phase, learn=False))
-                self._phase(f"generator {number}", lambda phase: self._teach(phase, self._sampled(phase)))
-        elif config.schedule == "population":
-            self._phase("population", lambda phase: self._teach(phase, [""] * len(self.train_examples)))
-        else:
-            signals = [one.selection for one in self.train_examples]
-            self._phase("raw-trained", lambda phase: self._teach(phase, signals))
+        work: dict[str, Callable[[str], None]] = {
+            "warm start": self._start_warm,
+            "joint": lambda phase: self._reinforce(phase, learn=True),
+            "inferrer": lambda phase: self._reinforce(phase, learn=False),
+            "generator": lambda phase: self._teach(phase, self._sampled(phase)),
+            "population": lambda phase: self._teach(phase, [""] * len(self.train_examples)),
+            "raw-trained": lambda phase: self._teach(phase, [one.selection for one in self.train_examples]),
+        }
+        for phase in self.config.phases:
+            self._phase(phase, work[phase.rstrip(" 0123456789")])  # of several rounds the names are numbered
 
     def evaluate(self) -> DevScores:
         """Accuracy on the dev users as it is now: own, another user's, and the frozen base's.
@@ -232,7 +231,7 @@ class PopiTrainer:
         if self.checkpoints.restore(name, self.networks):
             self.history += earlier
             self._watch.replay(earlier)
-            self._keep()
+            self._keep(self._watch.best if self.config.keep_best else None)
             return
         found = self.checkpoints.latest(name)
         done = int(found[0].name.rpartition("-")[2]) if found else 0
@@ -244,18 +243,18 @@ class PopiTrainer:
             if self.processes.main:
                 self.began(name, done)
         work(name)
-        if self.config.keep_best:
-            self.checkpoints.restore_best(name, self.networks)
-        self._keep()
+        best = self._watch.best if self.config.keep_best else None
+        kept = best is not None and self.checkpoints.restore_best(name, best["step"], self.networks)
+        self._keep(best if kept else None)
         self.checkpoints.finish(name, self.networks)
 
     def _watching(self) -> Watch:
         return Watch(self.config.stop, self.config.reward_frozen if self.config.reads == "summary" else 0.0)
 
-    def _keep(self) -> None:
-        """Which look the weights are those of: the best one, or the last."""
-        looks = [self._watch.best] if self.config.keep_best else self.history[::-1]
-        self.kept = next((dict(entry) for entry in looks if entry and "dev/own" in entry), self.kept)
+    def _keep(self, best: Mapping[str, Any] | None) -> None:
+        """Say which look the weights are those of: the best one, or that of the last step, if it had one."""
+        entry = best or self.history[-1]
+        self.kept = dict(entry) if "dev/own" in entry else None
 
     def _looked_at(self, records: Sequence[UserRecord]) -> list[Example]:
         """The dev users that fit, up to `eval_users`, with their first `eval_pairs` pairs."""
@@ -340,7 +339,7 @@ class PopiTrainer:
             entry |= look_at_dev(self.networks, learner, self.dev_examples, self.config).as_metrics()
         reason = self._watch.see(entry)
         if self._watch.best is entry and self.config.keep_best:
-            self.checkpoints.keep_best(phase, self.networks)
+            self.checkpoints.keep_best(phase, step, self.networks)
         if reason is not None:
             entry["stopped"] = reason
         self._note(entry)

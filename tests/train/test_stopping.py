@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from popi_sdk import TrainingError
 from popi_sdk.data import tinyworld
 from popi_sdk.models.causal_lm import CausalLM, load_causal_lm
 from popi_sdk.train import PopiTrainer, TrainConfig
+from popi_sdk.train.checkpoint import Checkpoints, alone_in
 from popi_sdk.train.stopping import StopSettings, Watch
 
 
@@ -148,3 +150,52 @@ def test_the_reward_over_the_empty_summary(trainer: Callable[..., PopiTrainer]) 
     assert first[1]["reward/mean"] - first[0]["reward/mean"] == pytest.approx(math.log(2) / alone.config.beta, rel=1e-5)
     for one, two in zip(now(alone), now(over), strict=True):
         assert torch.allclose(one, two, atol=1e-4)
+
+
+def test_no_look_belongs_to_weights_that_were_not_looked_at(trainer: Callable[..., PopiTrainer]) -> None:
+    """The entropy ends this run at step 10, and the last look was at step 6."""
+    stop = {"min_entropy": 100.0, "patience": None, "transfer_drop": None}
+    built = trainer(schedule="joint", steps=12, eval_every=6, keep_best=False, stop=stop)
+    built.train()
+    assert "entropy" in built.history[-1]["stopped"]
+    assert (len(built.history), "dev/own" in built.history[5]) == (10, True)
+    assert built.kept is None
+
+
+@pytest.mark.parametrize("kept_on_disk", [True, False])
+def test_what_was_kept_at_another_step_is_not_taken(
+    trainer: Callable[..., PopiTrainer], tmp_path: Path, kept_on_disk: bool
+) -> None:
+    built = trainer()
+    points = Checkpoints(tmp_path / "run" if kept_on_disk else None, every=1, settings="", resume=False)
+    points.keep_best("joint", 4, built.networks)
+    before = now(built)
+    built.train()
+    moved = now(built)
+    assert not points.restore_best("joint", 3, built.networks)
+    assert same(now(built), moved)
+    points.keep_best("joint", 5, built.networks)
+    built.networks.load_state_dict(points_state(built, before))
+    assert points.restore_best("joint", 5, built.networks)
+    assert same(now(built), moved)
+
+
+def points_state(built: PopiTrainer, weights: list[torch.Tensor]) -> dict[str, object]:
+    """The state in which the networks have these weights."""
+    names = [name for name, _ in built.networks.inferrer.named_parameters() if "lora_" in name]
+    found = dict(zip(names, weights, strict=True))
+    parts = {part: [found[name] for name in names if f".{part}." in name] for part in ("default", "generator")}
+    return {"untouched": True, **parts}
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_two_runs_do_not_train_into_one_folder(
+    lm: CausalLM, small: Callable[..., TrainConfig], tmp_path: Path, resume: bool
+) -> None:
+    users = [*tinyworld.generate("train", 4)]
+    built = PopiTrainer(small(), users, model=lm, output=tmp_path / "out")
+    with alone_in(tmp_path / "out" / "run"), pytest.raises(TrainingError, match="Another process is training into"):
+        built.train(resume=resume)
+    assert not [*tmp_path.rglob("settings.json")]
+    built.train(resume=resume)
+    assert len(built.history) == 2
