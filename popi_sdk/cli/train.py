@@ -28,16 +28,17 @@ Config: TypeAlias = Annotated[
     ),
 ]
 Data: TypeAlias = Annotated[
-    str | None,
+    list[str],
     typer.Option(
         metavar="DATA",
-        help="Users to learn from, as for popi eval. Of a file without splits one user in ten is kept for the looks.",
+        help="Users to learn from, as for popi eval; repeat it for several data sets. "
+        "Of a file without splits one user in ten is kept for the looks.",
         show_default=False,
     ),
 ]
 Dev: TypeAlias = Annotated[
-    str | None,
-    typer.Option(metavar="DATA", help="Other users to look at.", show_default="the split dev of DATA"),
+    list[str],
+    typer.Option(metavar="DATA", help="Other users to look at; may be repeated.", show_default="the split dev of DATA"),
 ]
 Output: TypeAlias = Annotated[
     str | None,
@@ -61,7 +62,8 @@ Schedule: TypeAlias = Annotated[
 ]
 Steps: TypeAlias = Annotated[int | None, typer.Option(min=1, metavar="N", help="Optimizer steps.", show_default="200")]
 Limit: TypeAlias = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Most users, chosen by the seed.", show_default="all")
+    int | None,
+    typer.Option(min=1, metavar="N", help="Most users of each DATA, chosen by the seed.", show_default="all"),
 ]
 Seed: TypeAlias = Annotated[
     int | None, typer.Option(min=0, metavar="N", help="Of all that is drawn.", show_default="0")
@@ -96,8 +98,8 @@ _OWN = ("data", "dev", "limit", "output")
 def train(
     *,
     config: Config = None,
-    data: Data = None,
-    dev: Dev = None,
+    data: Data = [],  # noqa: B006 - typer reads it, nobody writes it
+    dev: Dev = [],  # noqa: B006 - typer reads it, nobody writes it
     output: Output = None,
     model: Model = None,
     schedule: Schedule = None,
@@ -128,7 +130,7 @@ def train(
     run/history.jsonl has the curves.
     """
     flags = {"base_model": model, "schedule": schedule, "steps": steps, "seed": seed}
-    own = {"data": data, "dev": dev, "limit": limit, "output": output}
+    own = {"data": data or None, "dev": dev or None, "limit": limit, "output": output}
     if plot:
         if config or resume or tensorboard or set_ or any(value is not None for value in (flags | own).values()):
             raise UsageError(
@@ -139,6 +141,7 @@ def train(
     options = _from_file(config) if config else {}
     options |= _assigned(set_) | {name: value for name, value in (flags | own).items() if value is not None}
     where = {name: options.pop(name, None) for name in _OWN}
+    where |= {name: _names(name, where[name]) for name in ("data", "dev")}
     if where["data"] is None or where["output"] is None:
         raise UsageError(
             "Name the users and where the model goes, for example: popi train --data users.jsonl -o my-popi"
@@ -197,7 +200,7 @@ def _train(
         trainer.train(resume=resume)
         watch.doing("writing the model")
         folder = trainer.save_pretrained(
-            where["output"], about={name: str(where[name]) for name in ("data", "dev") if where[name]}
+            where["output"], about={name: tuple(where[name]) for name in ("data", "dev") if where[name]}
         )
     if processes.main:
         _show(trainer, folder)
@@ -231,6 +234,16 @@ def _from_file(path: str) -> dict[str, Any]:
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise ConfigurationError(f"{path} must hold options, one a line, for example: steps: 100")
     return found
+
+
+def _names(option: str, given: Any) -> list[str] | None:
+    """One name or several, as a file may have it."""
+    names = given if isinstance(given, list) else [given]
+    if not all(isinstance(name, str) and name for name in names):
+        if not given:
+            return None
+        raise ConfigurationError(f"{option}: name the data, or several as a list, for example {option}: [a.jsonl, b].")
+    return names or None
 
 
 def _assigned(pairs: list[str]) -> dict[str, Any]:

@@ -58,6 +58,10 @@ class TrainConfig(BaseModel):
         pairs_per_summary: Held-out pairs that a summary is judged by in a step; more make the reward less noisy.
         summaries_for_generator: Of the G summaries of a user, those whose pairs train the generator; None for all.
         warm_start: Supervised steps of the inferrer on gold descriptions, before all else.
+        warm_start_generator: Then steps of the generator on the users' pairs behind gold descriptions, by the same loss
+            and at `generator_lr`: it learns to follow a description before the inferrer is rewarded by it.
+        warm_start_users: Users in a step of both; None for `users_per_step`. They cost no sampling: more are cheap.
+        warm_start_lr: Peak learning rate of the supervised steps; None for `inferrer_lr`.
         temperature: At which summaries are sampled, and their probabilities taken.
         budget: Most tokens of a summary: sampling ends there.
         input_budget: Most tokens of signals that the inferrer reads.
@@ -104,6 +108,9 @@ class TrainConfig(BaseModel):
     pairs_per_summary: _Positive = 2
     summaries_for_generator: _Positive | None = None
     warm_start: Annotated[int, Field(ge=0)] = 0
+    warm_start_generator: Annotated[int, Field(ge=0)] = 0
+    warm_start_users: _Positive | None = None
+    warm_start_lr: _Rate | None = None
     temperature: _Rate = 1.0
     budget: _Positive = DEFAULT_BUDGET // 2
     input_budget: _Positive = 1_024
@@ -140,7 +147,8 @@ class TrainConfig(BaseModel):
         names: list[str] = [self.schedule]
         if self.schedule == "sequential":
             names = [f"{who} {number}" for number in range(1, self.rounds + 1) for who in ("inferrer", "generator")]
-        return ({"warm start": self.warm_start} if self.warm_start else {}) | dict.fromkeys(names, self.steps)
+        before = {"warm start": self.warm_start, "generator warm start": self.warm_start_generator}
+        return {name: steps for name, steps in before.items() if steps} | dict.fromkeys(names, self.steps)
 
     @model_validator(mode="after")
     def _fits(self) -> TrainConfig:
@@ -150,6 +158,8 @@ class TrainConfig(BaseModel):
             )
         if self.schedule != "sequential" and self.rounds != 1:
             raise ValueError("rounds belongs to schedule='sequential'; others have steps alone")
+        if self.reads != "summary" and (self.warm_start or self.warm_start_generator):
+            raise ValueError(f"a warm start is for what reads summaries; schedule={self.schedule!r} reads none")
         return self
 
     @classmethod

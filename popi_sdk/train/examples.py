@@ -148,12 +148,13 @@ def rotated(pairs: Sequence[Pair], start: int, count: int) -> tuple[Pair, ...]:
     return tuple(pairs[(start + at) % len(pairs)] for at in range(min(count, len(pairs))))
 
 
-def batches(users: int, config: TrainConfig) -> Iterator[list[int]]:
-    """Who is in each step: everyone once, in another order, before anyone again."""
+def batches(users: int, config: TrainConfig, count: int | None = None) -> Iterator[list[int]]:
+    """Who is in each step, `count` or `config.users_per_step`: everyone once, in another order, before anyone again."""
+    count = count or config.users_per_step
     draws = random.Random(f"{config.seed}/batches")
     waiting: list[int] = []
     while True:
-        while len(waiting) < config.users_per_step:
+        while len(waiting) < count:
             waiting += draws.sample(range(users), users)
-        yield waiting[: config.users_per_step]
-        del waiting[: config.users_per_step]
+        yield waiting[:count]
+        del waiting[:count]

@@ -26,8 +26,8 @@ class About(BaseModel):
     """What only whoever trained knows, for the model card.
 
     Attributes:
-        data: Name of the data that was learnt from; of a path the last part is written.
-        dev: Name of the data that was looked at on the way; None for the same.
+        data: Name of the data that was learnt from, or names; of a path the last part is written.
+        dev: Name or names of the data that was looked at on the way; None for the same.
         data_licence: Licence of the data, where its users do not say it themselves.
         licence: Licence of the trained model, an SPDX identifier; it stands in the card's front matter.
         language: Of the data, for example `en`; it is not guessed.
@@ -36,8 +36,8 @@ class About(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    data: str | None = None
-    dev: str | None = None
+    data: str | tuple[str, ...] | None = None
+    dev: str | tuple[str, ...] | None = None
     data_licence: str | None = None
     licence: str | None = None
     language: str | None = None
@@ -81,9 +81,15 @@ def data_facts(side: str, data: Iterable[UserRecord], records: Sequence[UserReco
 def named(facts: dict[str, Any], about: About) -> dict[str, Any]:
     """The same with what `about` adds; a path of this machine is nobody's business."""
     given = about.data if facts["side"] == "train" else about.dev or about.data
-    name = given or facts["name"]
-    licence = facts["licence"] or (_GENERATED if name in WORLDS else about.data_licence or _UNSTATED)
-    return facts | {"name": None if name is None else _bare(str(name)), "licence": licence}
+    found = given or facts["name"] or ()
+    names = (found,) if isinstance(found, str) else found
+    own = facts["licence"] or (None if names and all(name in WORLDS for name in names) else about.data_licence)
+    made = _GENERATED if any(name in WORLDS for name in names) else None
+    licences = [one for one in (own, made) if one]
+    return facts | {
+        "name": ", ".join(map(_bare, names)) or None,
+        "licence": "; ".join(licences) or _UNSTATED,
+    }
 
 
 def _bare(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The generator alone, by the same loss: on stored summaries, on raw signals, or on bare prompts."""
+"""The generator alone, by the same loss: on summaries, gold descriptions, raw signals, or bare prompts."""
 
 from __future__ import annotations
 
@@ -22,24 +22,26 @@ def teach(
     config: TrainConfig,
     record: Callable[[int, dict[str, Any]], object],
     *,
-    phase: str = "teach",
+    phase: str,
+    users: int | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> None:
-    """Train the generator for `config.steps` steps.
+    """Train the generator for as many steps as the phase has.
 
     Args:
         learner: Owns the generator.
         examples: The users.
         contexts: What the generator reads of each.
-        config: Steps, users in a step, pairs of a user in a step.
+        config: Steps of the phases, users in a step, pairs of a user in a step.
         record: Told of every step; training ends with the one for which it returns True.
-        phase: What it is called in the checkpoints.
+        phase: Which of `config.phases`, and what it is called in the checkpoints.
+        users: In a step, over all processes; None for `config.users_per_step`.
         checkpoints: Where it goes on from, and keeps its state.
 
     Raises:
         TrainingError: If the loss is not finite.
     """
-    order = batches(len(examples), config)
+    order = batches(len(examples), config, users)
     done = 0
     if checkpoints is not None and (found := checkpoints.latest(phase)) is not None:
         _, state = found
@@ -48,7 +50,7 @@ def teach(
         learner.load_state_dict(state["learner"])
     for _ in range(done):
         next(order)
-    for step in range(done, config.steps):
+    for step in range(done, config.phases[phase]):
         judged = [
             Judged(contexts[at], rotated(examples[at].pairs, step * config.pairs_per_summary, config.pairs_per_summary))
             for at in learner.processes.share(next(order))

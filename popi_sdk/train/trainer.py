@@ -30,7 +30,7 @@ from .reinforce import reinforce
 from .rollout import sample_summaries
 from .stopping import Watch
 from .teach import teach
-from .warmstart import warm_start
+from .warmstart import described, warm_start
 
 if TYPE_CHECKING:
     from ..data.record import UserRecord
@@ -93,7 +93,8 @@ class PopiTrainer:
         self._recorded: list[dict[str, Any]] = []
         self._watch = self._watching()
         self.processes = join(config.device)
-        self.processes.share(range(config.users_per_step))
+        for users in {config.users_per_step, config.warm_start_users or config.users_per_step}:
+            self.processes.share(range(users))
         device = self.processes.device(config.device)
         lm = model or self.processes.main_first(
             lambda: load_causal_lm(config.base_model, dtype=config.dtype, device=device)
@@ -139,6 +140,7 @@ class PopiTrainer:
     def _run(self) -> None:
         work: dict[str, Callable[[str], None]] = {
             "warm start": self._start_warm,
+            "generator warm start": self._follow_gold,
             "joint": lambda phase: self._reinforce(phase, learn=True),
             "inferrer": lambda phase: self._reinforce(phase, learn=False),
             "generator": lambda phase: self._teach(phase, self._sampled(phase)),
@@ -287,11 +289,17 @@ class PopiTrainer:
             self.train_examples,
             self.config,
             lambda step, loss: self._note({"phase": phase, "step": step, "warm/loss": loss}),
+            phase=phase,
+            checkpoints=self.checkpoints,
             processes=self.processes,
         )
 
+    def _follow_gold(self, phase: str) -> None:
+        examples = described(self.encoder, self.train_examples)
+        self._teach(phase, [one.gold or "" for one in examples], examples, users=self.config.warm_start_users)
+
     def _reinforce(self, phase: str, *, learn: bool) -> None:
-        learner = self._learner(self.config.steps)
+        learner = self._learner(self.config.phases[phase])
         reinforce(
             self.networks,
             learner,
@@ -303,15 +311,22 @@ class PopiTrainer:
             checkpoints=self.checkpoints,
         )
 
-    def _teach(self, phase: str, contexts: Sequence[str | Selection]) -> None:
-        learner = self._learner(self.config.steps)
+    def _teach(
+        self,
+        phase: str,
+        contexts: Sequence[str | Selection],
+        examples: Sequence[Example] | None = None,
+        users: int | None = None,
+    ) -> None:
+        learner = self._learner(self.config.phases[phase])
         teach(
             learner,
-            self.train_examples,
+            examples or self.train_examples,
             contexts,
             self.config,
             lambda step, figures: self._record(phase, step, figures, learner),
             phase=phase,
+            users=users,
             checkpoints=self.checkpoints,
         )
 
@@ -334,7 +349,7 @@ class PopiTrainer:
         """Note a step; whether the phase ends with it."""
         entry: dict[str, Any] = {"phase": phase, "step": step, **figures}
         every = self.config.eval_every
-        last = step == self.config.steps
+        last = step == self.config.phases[phase]
         if self.dev_examples and (last or (every and step % every == 0)):
             entry |= look_at_dev(self.networks, learner, self.dev_examples, self.config).as_metrics()
         reason = self._watch.see(entry)

@@ -40,6 +40,22 @@ def test_ones_own_users_in_one_command(popi, toy, tmp_path: Path) -> None:
     assert resumed.code == 0, resumed.err
 
 
+def test_several_data_sets_by_flags_and_from_a_file(popi, toy, tmp_path: Path) -> None:
+    users = tmp_path / "users.jsonl"
+    renamed = (one.model_copy(update={"user_id": f"own-{at}"}) for at, one in enumerate(tinyworld.generate("train", 3)))
+    write_users(users, renamed)
+    options = ("--model", toy, "--steps", "1", "--limit", "3", "--set", "adapters=null", *SMALL, "--quiet")
+    ended = popi("train", "--data", "tinyworld", "--data", str(users), *options, "-o", str(tmp_path / "flags"))
+    assert ended.code == 0, ended.err
+    config = tmp_path / "run.yaml"
+    config.write_text(f"data: [tinyworld, {users}]\ndev: tinyworld\n")
+    ended = popi("train", str(config), *options, "-o", str(tmp_path / "file"))
+    assert ended.code == 0, ended.err
+    one, two = (json.loads((tmp_path / name / "popi.json").read_text())["data"] for name in ("flags", "file"))
+    assert (one[0]["name"], one[0]["users"]) == ("tinyworld, users.jsonl", 6)
+    assert (one[0], two[1]["name"]) == (two[0], "tinyworld")
+
+
 def test_from_a_file_and_flags_go_before(popi, toy, tmp_path: Path) -> None:
     config = tmp_path / "run.yaml"
     config.write_text(
@@ -56,6 +72,7 @@ def test_from_a_file_and_flags_go_before(popi, toy, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["numbers.yaml", "-o", "x"], "several as a list"),
         (["--data", "tinyworld"], "popi train --data users.jsonl -o my-popi"),
         (["--data", "nothing.jsonl", "-o", "x"], "nothing.jsonl"),
         (["--data", "tinyworld", "-o", "x", "--set", "betta=1"], "betta"),
@@ -70,6 +87,7 @@ def test_from_a_file_and_flags_go_before(popi, toy, tmp_path: Path) -> None:
 def test_what_cannot_be_is_said_and_nothing_is_left(popi, tmp_path: Path, monkeypatch, arguments, message) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "list.yaml").write_text("- steps\n")
+    (tmp_path / "numbers.yaml").write_text("data: [1, 2]\n")
     (tmp_path / "broken.yaml").write_text("steps: [1\n")
     ended = popi("train", *arguments)
     assert ended.code == 2

@@ -95,6 +95,16 @@ def test_what_is_told_and_what_the_data_says(small, tiny_folder: Path, tmp_path:
         built.save_pretrained(tmp_path / "mine", about={"license": "mit"})
 
 
+def test_several_data_sets(small, tiny_folder: Path, tmp_path: Path) -> None:
+    users = [one.model_copy(update={"meta": {"licence": "CC0-1.0"}}) for one in tinyworld.generate("train", 4)]
+    built = PopiTrainer(small(base_model=str(tiny_folder), steps=1), users)
+    about = About(data=("tinyworld", "/home/me/own.jsonl"))
+    text = (built.save_pretrained(tmp_path / "mine", about=about) / "README.md").read_text()
+    assert "tinyworld, own.jsonl" in text
+    assert "CC0-1.0; generated here" in text
+    assert "/home/me" not in text
+
+
 def test_a_file_of_ones_own_has_no_licence_that_anybody_knows(small, tiny_folder: Path, tmp_path: Path) -> None:
     users = list(tinyworld.generate("train", 4))
     built = PopiTrainer(small(steps=1), users, model=load_causal_lm(tiny_folder, dtype="float32")).train()

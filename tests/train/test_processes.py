@@ -36,7 +36,14 @@ OPTIONS = {
     "kl": 0.01,
 }
 RUNS: dict[str, dict[str, Any]] = {
-    "joint": {"warm_start": 2, "users_per_step": 4, "steps": 3, "save_every": 1},
+    "joint": {
+        "warm_start": 2,
+        "warm_start_generator": 1,
+        "warm_start_users": 2,
+        "users_per_step": 4,
+        "steps": 3,
+        "save_every": 1,
+    },
     "whole": {"adapters": None, "summaries_for_generator": 2, "budget": 40},
     "sequential": {"schedule": "sequential"},
     "population": {"schedule": "population", "steps": 3, "save_every": 1},

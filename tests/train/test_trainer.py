@@ -153,6 +153,8 @@ def test_nothing_to_train_with(lm, small) -> None:
         ({"group_size": 1}, "group_size"),
         ({"summaries_for_generator": 9}, "more than group_size=8"),
         ({"rounds": 2}, "rounds belongs to"),
+        ({"schedule": "population", "warm_start": 1}, "schedule='population' reads none"),
+        ({"schedule": "raw-trained", "warm_start_generator": 1}, "schedule='raw-trained' reads none"),
         ({"betta": 1}, "betta"),
     ],
 )
@@ -189,6 +191,40 @@ def test_the_history_has_the_warm_start_and_some_summaries(tiny_folder: Path, sm
     facts = json.loads((built.save_pretrained(tmp_path / "mine") / "popi.json").read_text())
     assert facts["dev"]["dev/own"] == seen[-1]["dev/own"]
     assert "dev/samples" not in facts["dev"]  # nobody asked to publish what is said of users
+
+
+def test_the_generator_learns_to_follow_gold_descriptions(trainer, monkeypatch) -> None:
+    from popi_sdk.train.learner import GeneratorLearner
+
+    seen: list[tuple[str, int]] = []
+    learn = GeneratorLearner.learn
+    monkeypatch.setattr(
+        GeneratorLearner, "learn", lambda self, judged: seen.extend((one.context, len(one.pairs)) for one in judged)
+        or learn(self, judged)
+    )  # fmt: skip
+    built = trainer(warm_start_generator=12, warm_start_users=4, steps=1, generator_lr=0.02)
+    inferrer = [one.detach().clone() for one in built.networks.inferrer.parameters() if one.requires_grad]
+    before = [one.detach().clone() for one in built.networks.generator_parameters()]
+    built._phase("generator warm start", built._follow_gold)
+    assert seen[:4] != seen[4:8]
+    assert {context for context, _ in seen} == {one.gold for one in built.train_examples}
+    assert {pairs for _, pairs in seen} == {built.config.pairs_per_summary}
+    after = [one for one in built.networks.inferrer.parameters() if one.requires_grad]
+    assert all(torch.equal(one, two) for one, two in zip(inferrer, after, strict=True))
+    assert not any(
+        torch.equal(one, two) for one, two in zip(before, built.networks.generator_parameters(), strict=True)
+    )
+    losses = [entry["generator/loss"] for entry in built.history]
+    assert [entry["step"] for entry in built.history] == list(range(1, 13))
+    assert sum(losses[-3:]) < sum(losses[:3])
+    assert "dev/own" in built.history[-1]
+
+
+@pytest.mark.parametrize("phase", ["warm_start", "warm_start_generator"])
+def test_a_warm_start_needs_descriptions_that_fit(phase: str, lm, small) -> None:
+    users = [user("one"), user("two", gold="The user likes small things, and says so at every turn.")]
+    with pytest.raises(TrainingError, match="gold description of at most 4 tokens"):
+        PopiTrainer(small(**{phase: 1}), users, model=lm).train()
 
 
 def test_phases_are_announced_before_their_first_step(tiny_folder: Path, small, tmp_path: Path) -> None:
