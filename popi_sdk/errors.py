@@ -211,12 +211,16 @@ class InvalidResponseError(BackendError):
 def needs_extra(extra: str) -> Iterator[None]:
     """Turn a failing import of an optional dependency into the pip line that installs it.
 
+    Where blocks are nested, the outermost extra is named: it brings what the inner ones need.
+
     Raises:
         MissingExtraError: If an import inside the block finds no module.
         ConfigurationError: If the module is there and does not load.
     """
     try:
         yield
+    except MissingExtraError as error:
+        raise MissingExtraError(extra, error.module) from error
     except ModuleNotFoundError as error:
         if (error.name or "").startswith(f"{__package__}."):
             raise  # a module of ours: a bug, no missing extra

@@ -96,6 +96,16 @@ def test_a_missing_module_names_the_pip_line():
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
 
 
+def test_the_outermost_extra_is_named_for_it_brings_the_inner_ones():
+    with (
+        pytest.raises(MissingExtraError, match=r"'popi-sdk\[train\]'") as caught,
+        needs_extra("train"),
+        needs_extra("hf"),
+    ):
+        import_module("a_module_that_is_not_there")
+    assert (caught.value.extra, caught.value.module) == ("train", "a_module_that_is_not_there")
+
+
 def test_a_module_that_does_not_load():
     """As when a shared library is missing."""
     with (

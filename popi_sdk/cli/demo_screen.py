@@ -126,7 +126,7 @@ def _small_print(comparison: Comparison) -> str:
     counted = "UTF-8 bytes, a bound" if comparison.counted_by == ESTIMATED else "its own tokenizer"
     return clean(
         f"Answers by {comparison.plain.model}, at most {comparison.max_tokens} tokens each; "
-        f"counted by {counted}. Summaries by the inferrer '{inferrer}'."
+        f"counted by {counted}, with the words around a summary. Summaries by the inferrer '{inferrer}'."
     )
 
 

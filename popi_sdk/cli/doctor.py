@@ -23,7 +23,7 @@ _FIRST, _SECOND = 23, 10  # columns: the longest name of a variable, the longest
 def doctor(
     *,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Also check the model's SHA-256, which reads the whole file.")
+        bool, typer.Option("--deep", metavar="", help="Also check the model's SHA-256, which reads the whole file.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:

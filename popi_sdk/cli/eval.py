@@ -69,6 +69,7 @@ def evaluate(
     model favour what the user chose, compared with itself without a context?
 
     Examples:
+      popi eval styleworld --limit 3 --method heuristic -o runs/quick
       popi eval styleworld --limit 50 --output runs/first
       popi eval users.jsonl --method raw --method heuristic -o runs/mine
       popi eval styleworld --method joint=my-popi --reader gpt2 -o runs/joint

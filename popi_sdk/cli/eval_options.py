@@ -80,11 +80,14 @@ RawBudget: TypeAlias = Annotated[
 Dtype: TypeAlias = Annotated[str, typer.Option(metavar="TYPE", help="Of the weights: float32, bfloat16, float16.")]
 Device: TypeAlias = Annotated[str, typer.Option(metavar="NAME", help="Where to compute: auto, cpu, cuda, mps.")]
 SkipFaults: TypeAlias = Annotated[
-    bool, typer.Option("--skip-faults", help="Leave out users that cannot be measured with, and count them.")
+    bool,
+    typer.Option("--skip-faults", metavar="", help="Leave out users that cannot be measured with, and count them."),
 ]
 OverPersonalisation: TypeAlias = Annotated[
     bool,
-    typer.Option("--over-personalisation", help="Also run tasks with one right answer, with and without a summary."),
+    typer.Option(
+        "--over-personalisation", metavar="", help="Also run tasks with one right answer, with and without a summary."
+    ),
 ]
 Judge: TypeAlias = Annotated[
     str | None,
@@ -96,7 +99,7 @@ Judge: TypeAlias = Annotated[
 ]
 NoExamples: TypeAlias = Annotated[
     bool,
-    typer.Option("--no-examples", help="Show no summary on the page: for reports that others see."),
+    typer.Option("--no-examples", metavar="", help="Show no summary on the page: for reports that others see."),
 ]
 Compare: TypeAlias = Annotated[
     tuple[str, str] | None,

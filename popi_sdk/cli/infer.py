@@ -32,7 +32,9 @@ def infer(
     budget: Budget = DEFAULT_BUDGET,
     timeout: Timeout = None,
     max_retries: MaxRetries = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Show which signals each sentence rests on.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", metavar="", help="Show which signals each sentence rests on.")
+    ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:

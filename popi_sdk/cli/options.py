@@ -45,7 +45,8 @@ InferrerName: TypeAlias = Annotated[
         "--inferrer",
         "-i",
         metavar="NAME",
-        help="Who writes the summary: local (no model, no key), or a backend as for --generator.",
+        help="Who writes the summary: local (fixed rules, no model, also called heuristic), trained:DIR, or a backend "
+        "as for --generator.",
     ),
 ]
 GeneratorName: TypeAlias = Annotated[
@@ -54,7 +55,8 @@ GeneratorName: TypeAlias = Annotated[
         "--generator",
         "-g",
         metavar="BACKEND",
-        help="Who answers: local, llamacpp:PATH.gguf, openai:MODEL, anthropic:MODEL, compatible:MODEL@URL.",
+        help="Who answers: local (a small model in this process), llamacpp:PATH.gguf, hf:ID_OR_PATH, openai:MODEL, "
+        "anthropic:MODEL, compatible:MODEL@URL.",
     ),
 ]
 Budget: TypeAlias = Annotated[
@@ -96,6 +98,8 @@ MaxRetries: TypeAlias = Annotated[
         show_default="POPI_MAX_RETRIES, or 2",
     ),
 ]
-AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only: no notes, no progress.")]
-Resume: TypeAlias = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON, for programs.")]
+Quiet: TypeAlias = Annotated[
+    bool, typer.Option("--quiet", "-q", metavar="", help="Print the result only: no notes, no progress.")
+]
+Resume: TypeAlias = Annotated[bool, typer.Option("--resume", metavar="", help="Go on with a run that was stopped.")]

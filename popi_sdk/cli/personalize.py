@@ -55,7 +55,7 @@ def personalize(
     system: System = None,
     timeout: Timeout = None,
     max_retries: MaxRetries = None,
-    stream: Annotated[bool, typer.Option("--stream", help="Print the answer as it is written.")] = False,
+    stream: Annotated[bool, typer.Option("--stream", metavar="", help="Print the answer as it is written.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:

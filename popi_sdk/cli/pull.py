@@ -16,8 +16,8 @@ __all__ = ["pull"]
 def pull(
     model: Annotated[str, typer.Argument(metavar="[MODEL]", help="Its name.")] = DEFAULT_MODEL.name,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Fetch it again, even if it is there.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print the path.")] = False,
+    force: Annotated[bool, typer.Option("--force", metavar="", help="Fetch it again, even if it is there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Do not print the path.")] = False,
 ) -> None:
     """Fetch the model that answers on this machine (98 MB, once).
 

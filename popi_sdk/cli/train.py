@@ -32,7 +32,7 @@ Data: TypeAlias = Annotated[
     typer.Option(
         metavar="DATA",
         help="Users to learn from, as for popi eval; repeat it for several data sets. "
-        "Of a file without splits one user in ten is kept for the looks.",
+        "Of a file without splits one user in ten is kept out, to look at how well it goes.",
         show_default=False,
     ),
 ]
@@ -50,6 +50,12 @@ Model: TypeAlias = Annotated[
         metavar="MODEL",
         help="What both models start from: a hub id, a folder, a .gguf file.",
         show_default="SmolLM2-135M-Instruct",
+    ),
+]
+Start: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR", help="A trained model to go on from, as it was written by an earlier run.", show_default="MODEL"
     ),
 ]
 Schedule: TypeAlias = Annotated[
@@ -78,7 +84,8 @@ Set: TypeAlias = Annotated[
     ),
 ]
 Tensorboard: TypeAlias = Annotated[
-    bool, typer.Option("--tensorboard", help="Also write the figures for TensorBoard, into DIR/run/tensorboard.")
+    bool,
+    typer.Option("--tensorboard", metavar="", help="Also write the figures for TensorBoard, into DIR/run/tensorboard."),
 ]
 Svg: TypeAlias = Annotated[
     Path | None,
@@ -102,6 +109,7 @@ def train(
     dev: Dev = [],  # noqa: B006 - typer reads it, nobody writes it
     output: Output = None,
     model: Model = None,
+    start: Start = None,
     schedule: Schedule = None,
     steps: Steps = None,
     limit: Limit = None,
@@ -116,20 +124,22 @@ def train(
     """Train an inferrer that writes summaries, and the generator that reads them.
 
     Both learn from pairs that users preferred: the summary is rewarded for what
-    it helps the generator to prefer (arXiv 2510.17881). A GPU is used if there is one;
-    several, with accelerate launch --multi_gpu -m popi_sdk train and the same arguments.
+    it helps the generator to prefer (arXiv 2510.17881). A GPU is used if there is
+    one; several, with accelerate launch --multi_gpu -m popi_sdk train and the same
+    arguments.
 
     Examples:
       popi train --data users.jsonl --output my-popi
-      popi train --data styleworld --limit 500 --steps 100 -o my-popi --set budget=48
+      popi train --data styleworld --limit 500 -o my-popi --set budget=48
       popi train my-run.yaml
+      popi train --data more-users.jsonl --start my-popi -o my-second
       popi train --plot my-popi
       popi infer --inferrer trained:my-popi --signals examples/data/short.jsonl
 
-    The folder then holds inferrer/, generator/, popi.json and README.md, a model card;
-    run/history.jsonl has the curves.
+    The folder then holds inferrer/, generator/, popi.json and README.md, a model
+    card; run/history.jsonl has the curves.
     """
-    flags = {"base_model": model, "schedule": schedule, "steps": steps, "seed": seed}
+    flags = {"base_model": model, "start": start, "schedule": schedule, "steps": steps, "seed": seed}
     own = {"data": data or None, "dev": dev or None, "limit": limit, "output": output}
     if plot:
         if config or resume or tensorboard or set_ or any(value is not None for value in (flags | own).values()):
@@ -147,6 +157,8 @@ def train(
             "Name the users and where the model goes, for example: popi train --data users.jsonl -o my-popi"
         )
     with needs_extra("train"):
+        import trl  # noqa: F401 - what this extra alone brings: else it would be missed after minutes of reading
+
         from ..train.processes import join, one_voice
     with one_voice():
         processes = join(str(options.get("device", "auto")))

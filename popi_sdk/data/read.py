@@ -65,7 +65,10 @@ def find_file(path: str | Path) -> Path:
                     return path / name
             raise DataError(f"it is a folder without {FILES[0]}. Put the file there, or pass another path.")
         if not path.is_file():
-            raise DataError("there is no such file. Correct the path.")
+            raise DataError(
+                "there is no such file. Correct the path; docs/data.md has the format, and the generated users of "
+                "'styleworld' need no file."
+            )
     return path
 
 

@@ -43,15 +43,20 @@ class Interval:
         """Whether a value lies outside the interval: then the figure differs from it significantly."""
         return not self.low <= value <= self.high
 
+    @property
+    def few(self) -> bool:
+        """Whether there are too few users for an interval to mean anything."""
+        return self.users < FEWEST
+
     def percent(self) -> str:
         """As people read a share: `64.2 (61.0-67.5)`."""
-        if self.users < FEWEST:
+        if self.few:
             return f"{100 * self.mean:.1f} ({self.users} user{'s'[: self.users != 1]})"
         return f"{100 * self.mean:.1f} ({100 * self.low:.1f}\N{EN DASH}{100 * self.high:.1f})"
 
     def points(self) -> str:
         """As people read a difference of shares, in percentage points: `+3.1 (-0.2 to +6.4)`."""
-        if self.users < FEWEST:
+        if self.few:
             return f"{100 * self.mean:+.1f} ({self.users} user{'s'[: self.users != 1]})"
         return f"{100 * self.mean:+.1f} ({100 * self.low:+.1f} to {100 * self.high:+.1f})"
 

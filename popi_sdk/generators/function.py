@@ -106,7 +106,8 @@ class FunctionGenerator(Generator):
             raise
         except Exception as error:
             raise BackendError(
-                f"{self.origin}: the function raised {type(error).__name__}: {error}",
+                f"{self.origin}: the function raised {type(error).__name__}: {error} "
+                "(it is called with messages and options)",
                 backend=self.backend,
                 model=self.model,
             ) from error

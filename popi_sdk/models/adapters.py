@@ -8,7 +8,7 @@ from ..errors import ConfigurationError, needs_extra
 from ._quiet import quiet
 from .folders import Folder
 
-__all__ = ["attach_adapter", "switch_adapter"]
+__all__ = ["attach_adapter", "put_weights", "read_adapter", "switch_adapter"]
 
 
 def attach_adapter(model: Any, folder: Folder, name: str) -> None:
@@ -18,15 +18,7 @@ def attach_adapter(model: Any, folder: Folder, name: str) -> None:
         MissingExtraError: If peft is not installed.
         ConfigurationError: If it was trained on another base, or cannot be read; the model is as before.
     """
-    with needs_extra("hf"):
-        from peft import PeftConfig
-        from peft.utils import load_peft_weights
-    try:
-        with quiet():
-            config = PeftConfig.from_pretrained(str(folder.path))
-            weights = load_peft_weights(str(folder.path), device="cpu")
-    except Exception as error:
-        raise ConfigurationError(f"The adapter {folder.name} cannot be read: {_words(error)}") from error
+    config, weights = read_adapter(folder)
     config.inference_mode = True
     try:
         with quiet():
@@ -39,6 +31,39 @@ def attach_adapter(model: Any, folder: Folder, name: str) -> None:
             f"The adapter {folder.name} does not fit this model: {fault} It was trained on "
             f"{config.base_model_name_or_path}: load it with that base."
         )
+
+
+def read_adapter(folder: Folder) -> tuple[Any, dict[str, Any]]:
+    """What an adapter's configuration says, as peft reads it, and its weights.
+
+    Raises:
+        MissingExtraError: If peft is not installed.
+        ConfigurationError: If it cannot be read.
+    """
+    with needs_extra("hf"):
+        from peft import PeftConfig
+        from peft.utils import load_peft_weights
+    try:
+        with quiet():
+            config = PeftConfig.from_pretrained(str(folder.path))
+            return config, load_peft_weights(str(folder.path), device="cpu")
+    except Exception as error:
+        raise ConfigurationError(f"The adapter {folder.name} cannot be read: {_words(error)}") from error
+
+
+def put_weights(model: Any, weights: dict[str, Any], name: str) -> str:
+    """Give an adapter that is there its weights.
+
+    Returns:
+        What does not fit; empty if all does.
+    """
+    from peft.utils import set_peft_model_state_dict
+
+    result = set_peft_model_state_dict(model, weights, adapter_name=name)
+    if result.unexpected_keys:
+        return f"it has weights for {result.unexpected_keys[0]}, which the model lacks."
+    lacking = [key for key in result.missing_keys if f".{name}." in key or key.endswith(f".{name}")]
+    return f"it has no weights for {lacking[0]}." if lacking else ""
 
 
 def switch_adapter(model: Any, name: str | None) -> None:
@@ -55,17 +80,11 @@ def switch_adapter(model: Any, name: str | None) -> None:
 
 def _put(model: Any, config: Any, weights: dict[str, Any], name: str) -> str:
     """Returns what does not fit; empty if all does."""
-    from peft.utils import set_peft_model_state_dict
-
     trained = {parameter: parameter.requires_grad for parameter in model.parameters()}
     model.add_adapter(config, name)
     for parameter in model.parameters():  # peft freezes the model for its new adapter's training
         parameter.requires_grad = trained.get(parameter, False)
-    result = set_peft_model_state_dict(model, weights, adapter_name=name)
-    if result.unexpected_keys:
-        return f"it has weights for {result.unexpected_keys[0]}, which the model lacks."
-    lacking = [key for key in result.missing_keys if f".{name}." in key or key.endswith(f".{name}")]
-    return f"it has no weights for {lacking[0]}." if lacking else ""
+    return put_weights(model, weights, name)
 
 
 def _remove(model: Any, name: str) -> None:

@@ -112,7 +112,8 @@ def read_trained(name: str, directory: Path) -> TrainedModel:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"{name}={directory}: cannot read {MANIFEST} there ({error}). Give the directory that training wrote."
+            f"{name}={directory}: cannot read {MANIFEST} there ({getattr(error, 'strerror', None) or error}), so it "
+            "is no trained model. Give the directory that popi train --output DIR wrote."
         ) from error
     try:
         trained = TrainedModel.model_validate_json(text).model_copy(update={"name": name, "directory": directory})

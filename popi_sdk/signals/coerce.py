@@ -119,7 +119,9 @@ def _read(file: IO[str] | IO[bytes]) -> tuple[Signal, ...]:
             raise SignalError(f"More than {MAX_SIGNALS:,} signals: too many for one user.", line=number)
         signals.append(_one(value, f"line {number}", line=number))
     if not signals:
-        raise SignalError("The input holds no signals. Write one JSON object a line.")
+        raise SignalError(
+            "The input holds no signals. Write one JSON object a line; in a shell, --say TEXT does without."
+        )
     return tuple(signals)
 
 

@@ -161,6 +161,7 @@ def _training(facts: Mapping[str, Any]) -> Iterable[str]:
     config = dict(facts.get("config") or {})
     config.pop("base_model", None)
     adapters = config.pop("adapters", None)
+    config["start"] = _bare(config["start"]) if config.get("start") else None
     config |= {f"adapters.{key}": value for key, value in adapters.items()} if adapters else {"adapters": None}
     base = f"The base's weights: `{facts.get('base_digest') or 'not kept'}`{_base_licence(facts['base_model'])}."
     return ["## Training", base, _table(("option", "value"), [(f"`{key}`", value) for key, value in config.items()])]

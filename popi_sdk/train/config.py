@@ -41,6 +41,8 @@ class TrainConfig(BaseModel):
     Attributes:
         base_model: What both models start from, as for `load_causal_lm`: a hub id, a folder, a .gguf file; None for the
             default model.
+        start: A trained directory, or a repository of the hub, whose inferrer and generator this run goes on from; None
+            for the base itself.
         schedule: `joint`: every step updates inferrer and generator, and the forward pass that gives a summary's reward
             gives the generator's gradient. `sequential`: the inferrer against the frozen base, then the generator on
             stored summaries; `rounds` repeats it. `population` and `raw-trained` are the rivals: the generator alone,
@@ -75,7 +77,8 @@ class TrainConfig(BaseModel):
         entropy_bonus: Weight of the entropy of the summary's tokens in the inferrer's loss: against early collapse.
         entropy_floor: The bonus counts only while the mean entropy of a token, nats, is below this; None: always. One
             that always counts is what the optimizer follows first, while rewards are still noise.
-        kl: Weight of the divergence from the initial inferrer.
+        kl: Weight of the divergence from the initial inferrer: the base, or `start`, or what the warm start
+            made of it.
         inferrer_lr: Peak learning rate of the inferrer.
         generator_lr: Peak learning rate of the generator.
         warmup: Share of the steps in which the rates rise; then they fall as a cosine.
@@ -92,6 +95,7 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     base_model: str | None = None
+    start: str | None = None
     schedule: Literal["joint", "sequential", "population", "raw-trained"] = "joint"
     steps: _Positive = 200
     rounds: _Positive = 1

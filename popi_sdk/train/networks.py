@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, needs_extra
 from ..models._quiet import quiet
-from ..models.adapters import switch_adapter
+from ..models.adapters import put_weights, read_adapter, switch_adapter
+from ..models.folders import Folder
+from ..models.trained import is_adapter
 from .config import LoraSettings, TrainConfig
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ __all__ = ["AdapterNetworks", "Networks", "WholeNetworks", "build_networks"]
 
 INFERRER, GENERATOR = "default", "generator"
 """Names of the adapters in the model; the first one is what peft and TRL call the adapter that they train."""
+
+_ANCHOR = "ref"  # what TRL calls the adapter that the divergence is measured from, where there is one
 
 
 class Networks:
@@ -39,7 +43,11 @@ class Networks:
         raise NotImplementedError
 
     def anchor(self) -> Any:
-        """What the inferrer's divergence is measured from; None for the model with its adapters off."""
+        """What the inferrer's divergence is measured from; None for an adapter, or the model with its adapters off."""
+        raise NotImplementedError
+
+    def keep_anchor(self) -> None:
+        """Measure the divergence from the inferrer as it is now, no longer from the base."""
         raise NotImplementedError
 
     def save_inferrer(self, folder: Path) -> None:
@@ -48,6 +56,18 @@ class Networks:
 
     def save_generator(self, folder: Path) -> None:
         """Write the generator in the same form."""
+        raise NotImplementedError
+
+    def load_inferrer(self, folder: Path) -> None:
+        """Take over what `save_inferrer` wrote.
+
+        Raises:
+            ConfigurationError: If it has another form or shape, or cannot be read.
+        """
+        raise NotImplementedError
+
+    def load_generator(self, folder: Path) -> None:
+        """Take over what `save_generator` wrote; raises as `load_inferrer`."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
@@ -103,11 +123,12 @@ class AdapterNetworks(Networks):
             self.inferrer = get_peft_model(lm.model, config, adapter_name=INFERRER)
             self.inferrer.add_adapter(GENERATOR, config)
         self.lm = lm
-        self._parts = {
-            name: [parameter for key, parameter in self.inferrer.named_parameters() if f".{name}." in key]
-            for name in (INFERRER, GENERATOR)
-        }
+        self._lora = config
+        self._parts = {name: self._weights(name) for name in (INFERRER, GENERATOR)}
         self._rest()
+
+    def _weights(self, name: str) -> list[Any]:
+        return [parameter for key, parameter in self.inferrer.named_parameters() if f".{name}." in key]
 
     def generator_parameters(self) -> list[Any]:
         return self._parts[GENERATOR]
@@ -115,11 +136,29 @@ class AdapterNetworks(Networks):
     def anchor(self) -> None:
         return None
 
+    def keep_anchor(self) -> None:
+        import torch
+
+        if _ANCHOR not in self.inferrer.peft_config:
+            with quiet(), torch.random.fork_rng(devices=[]):  # its first weights are drawn, and then not used
+                self.inferrer.add_adapter(_ANCHOR, self._lora)
+        anchor = self._weights(_ANCHOR)
+        _copy(self._parts[INFERRER], anchor)
+        for parameter in anchor:
+            parameter.requires_grad = False
+        self._rest()
+
     def save_inferrer(self, folder: Path) -> None:
         self._save(INFERRER, folder)
 
     def save_generator(self, folder: Path) -> None:
         self._save(GENERATOR, folder)
+
+    def load_inferrer(self, folder: Path) -> None:
+        self._load(INFERRER, folder)
+
+    def load_generator(self, folder: Path) -> None:
+        self._load(GENERATOR, folder)
 
     def state_dict(self) -> dict[str, Any]:
         return {"untouched": self.untouched, **{name: list(parts) for name, parts in self._parts.items()}}
@@ -138,6 +177,15 @@ class AdapterNetworks(Networks):
         weights = get_peft_model_state_dict(self.inferrer, adapter_name=name)
         save_file({key: value.contiguous() for key, value in weights.items()}, folder / "adapter_model.safetensors")
         self.inferrer.peft_config[name].save_pretrained(str(folder))
+
+    def _load(self, name: str, folder: Path) -> None:
+        config, weights = read_adapter(Folder(folder, str(folder), ""))
+        shape = {"rank": (config.r, self._lora.r), "alpha": (config.lora_alpha, self._lora.lora_alpha)}
+        for what, (found, wanted) in shape.items():
+            if found != wanted:
+                raise ConfigurationError(f"The adapter {folder} has {what} {found}: set adapters.{what}={found}.")
+        if fault := put_weights(self.inferrer, weights, name):
+            raise ConfigurationError(f"The adapter {folder} does not fit: {fault} Give adapters.targets as it had.")
 
     @contextmanager
     def generating(self) -> Iterator[Any]:
@@ -181,18 +229,30 @@ class WholeNetworks(Networks):
         self.inferrer = lm.model
         self._generator = deepcopy(lm.model)
         self._base = deepcopy(lm.model).requires_grad_(False)
+        self._anchor = self._base
 
     def generator_parameters(self) -> list[Any]:
         return list(self._generator.parameters())
 
     def anchor(self) -> Any:
-        return self._base
+        return self._anchor
+
+    def keep_anchor(self) -> None:
+        from copy import deepcopy
+
+        self._anchor = deepcopy(self.inferrer).requires_grad_(False)
 
     def save_inferrer(self, folder: Path) -> None:
         self._save(self.inferrer, folder)
 
     def save_generator(self, folder: Path) -> None:
         self._save(self._generator, folder)
+
+    def load_inferrer(self, folder: Path) -> None:
+        self._load(self.inferrer, folder)
+
+    def load_generator(self, folder: Path) -> None:
+        self._load(self._generator, folder)
 
     def state_dict(self) -> dict[str, Any]:
         both = {INFERRER: self.inferrer, GENERATOR: self._generator}
@@ -207,6 +267,18 @@ class WholeNetworks(Networks):
         with quiet():
             model.save_pretrained(folder)
             self.lm.tokenizer.save_pretrained(folder)
+
+    def _load(self, model: Any, folder: Path) -> None:
+        from ..models.causal_lm import load_causal_lm
+
+        if is_adapter(folder):
+            raise ConfigurationError(f"{folder} holds an adapter, and adapters=None trains whole models. Set adapters.")
+        dtype = str(self.lm.dtype).removeprefix("torch.")
+        found = load_causal_lm(folder, dtype=dtype, device=str(self.lm.device)).model
+        try:
+            model.load_state_dict(found.state_dict())
+        except RuntimeError as error:
+            raise ConfigurationError(f"{folder} has other weights than {self.lm.name}: {error}") from error
 
     @contextmanager
     def generating(self) -> Iterator[Any]:

@@ -28,6 +28,7 @@ from .processes import join
 from .reference import References
 from .reinforce import reinforce
 from .rollout import sample_summaries
+from .start import start_from
 from .stopping import Watch
 from .teach import teach
 from .warmstart import described, warm_start
@@ -114,6 +115,8 @@ class PopiTrainer:
             )
         self.references = References(self.identity, run, self.processes)
         self.networks: Networks = build_networks(lm, config)
+        if config.start is not None:
+            start_from(self.networks, config.start, config)
 
     def train(self, *, resume: bool = False) -> PopiTrainer:
         """Run the whole schedule.
@@ -149,6 +152,8 @@ class PopiTrainer:
         }
         for phase in self.config.phases:
             self._phase(phase, work[phase.rstrip(" 0123456789")])  # of several rounds the names are numbered
+            if phase == "warm start":
+                self.networks.keep_anchor()  # the base writes no descriptions: a divergence from it would lead back
 
     def evaluate(self) -> DevScores:
         """Accuracy on the dev users as it is now: own, another user's, and the frozen base's.

@@ -99,6 +99,12 @@ def test_few_users_failures_and_one_summary_for_all_are_remarked(tmp_path: Path)
     (folder / "summaries.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in summaries))
     results = write_report(folder)
     assert [finding.good for finding in findings(results)] == [None, None, None]
+    sentences = " ".join(finding.sentence for finding in findings(results))
+    assert sentences.count("So few users show nothing.") == 2
+    assert not any(claim in sentences for claim in ("That is a gain", "That is a loss", "significant", "interval"))
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "no intervals: too few users" in page
+    assert "95 % interval" not in (folder / "report.md").read_text(encoding="utf-8")
     said = " ".join(remarks(results))
     assert "Only 4 users" in said
     assert "1 of 4 summaries could not be written" in said

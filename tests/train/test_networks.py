@@ -61,6 +61,39 @@ def test_each_goes_its_own_way(networks) -> None:
         assert torch.equal(logits(model), base)
 
 
+def test_the_anchor_stays_where_it_was_kept(networks) -> None:
+    from trl.trainer.utils import use_adapter
+
+    def anchored() -> torch.Tensor:
+        if networks.anchor() is not None:
+            return logits(networks.anchor())
+        with use_adapter(networks.inferrer, "ref" if "ref" in networks.inferrer.peft_config else None):  # as TRL does
+            return logits(networks.inferrer)
+
+    def trained() -> list[torch.nn.Parameter]:
+        return [parameter for parameter in networks.inferrer.parameters() if parameter.requires_grad]
+
+    with networks.frozen() as model:
+        base = logits(model)
+    assert torch.equal(anchored(), base)
+    parameters = trained()
+    drawn = torch.get_rng_state()
+    for _ in range(2):
+        nudge(parameters)
+        with networks.inferring() as model:
+            now = logits(model)
+        networks.keep_anchor()
+        nudge(parameters)
+        assert torch.equal(anchored(), now)
+        assert not torch.allclose(now, base)
+    with networks.inferring() as model:
+        assert not torch.allclose(logits(model), now)
+    with networks.frozen() as model:
+        assert torch.equal(logits(model), base)
+    assert [id(one) for one in trained()] == [id(one) for one in parameters]
+    assert torch.equal(torch.get_rng_state(), drawn)
+
+
 def test_outside_of_all_blocks_the_inferrer_alone_is_to_be_trained(networks) -> None:
     def trained() -> set[int]:
         return {id(one) for one in networks.inferrer.parameters() if one.requires_grad}

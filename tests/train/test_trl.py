@@ -37,6 +37,7 @@ def test_members_and_options_that_are_used() -> None:
         "self.temperature",
         "self.beta != 0.0",
         "self.ref_model is not None",
+        'use_adapter(model, adapter_name="ref" if "ref" in model.peft_config else None)',
         "self.rollout_func(prompts, self)",
     ):
         assert name in source

@@ -40,8 +40,9 @@ def _findings(results: Results) -> Iterator[str]:
 
 
 def _table(rows: list[RowResult]) -> str:
+    interval = "" if rows[0].accuracy.few else " (95 % interval)"
     lines = [
-        "| row | accuracy % (95 % interval) | own minus shuffled, points | reference-free % | per token % | "
+        f"| row | accuracy %{interval} | own minus shuffled, points | reference-free % | per token % | "
         "context tokens | signals used % | summary tokens |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]

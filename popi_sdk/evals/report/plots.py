@@ -23,7 +23,7 @@ def by_row(rows: Sequence[RowResult], results: Results) -> str:
         _point(axes, row, 100 * row.accuracy.mean, place, colours, horizontal=True)
     axes.set_yticks(range(len(rows)), [row.row for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel("accuracy on held-out pairs, % (95 % interval over users)")
+    axes.set_xlabel(f"accuracy on held-out pairs, % ({_spread(results)})")
     _references(axes, results, vertical=True)
     return as_svg(figure, "Accuracy of every row")
 
@@ -77,7 +77,7 @@ def _point(axes: Any, row: RowResult, x: float, y: float, colours: dict[str, str
     axes.errorbar(
         x, y, fmt="o", color=colour, markersize=7, capsize=3, elinewidth=1.4,
         markerfacecolor="white" if row.shuffled else colour,
-        **{"xerr" if horizontal else "yerr": [[below], [above]]},
+        **({} if row.accuracy.few else {"xerr" if horizontal else "yerr": [[below], [above]]}),
     )  # fmt: skip
 
 
@@ -88,6 +88,10 @@ def _references(axes: Any, results: Results, *, vertical: bool) -> None:
     if results.population is not None:
         line(100 * results.population.mean, color=GREY, linewidth=1.2, linestyle="--", label="what most people prefer")
     axes.legend(frameon=False, fontsize=9, loc="best")
+
+
+def _spread(results: Results) -> str:
+    return "no intervals: too few users" if results.few_users else "95 % interval over users"
 
 
 def _base(row: RowResult) -> str:

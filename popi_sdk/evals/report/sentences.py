@@ -53,19 +53,19 @@ def _candidates(results: Results) -> list[RowResult]:
 
 def _gain(best: RowResult, results: Results, rows: int) -> Finding:
     plain = results.row(NONE)
-    who = "the trained model" if best.trained else "the model"
+    who, other = ("the trained model", "base") if best.trained else ("the model", "same")
     chosen = f" (the best of {rows} rows, chosen on these users)" if rows > 1 else ""
     text = (
         f"With the summaries of `{best.row}`{chosen} {who} favours what the user chose on {best.accuracy.percent()} % "
-        f"of the held-out pairs, compared with the {'base' if best.trained else 'same'} model without them: 50 % is no "
-        f"change. {_change(best)} Plainly ranking the two responses it is right on {best.reference_free.percent()} % "
+        f"of the held-out pairs, compared with the {other} model without them: 50 % is no change. "
+        f"{_change(best, results)} Plainly ranking the two responses it is right on {best.reference_free.percent()} % "
         f"with the summary; the model without a context on {plain.reference_free.percent()} %."
     )
     if results.population is not None and best.over_population is not None:
         text += (
             f" On the {best.over_population.items:,} pairs for which it is known, what most people prefer is right on "
             f"{results.population.percent()} %; the difference is {best.over_population.points()} points"
-            f"{_unless(best.over_population)}."
+            f"{_unless(best.over_population, results)}."
         )
     text += "".join(f" {said}" for said in _rivals(best, results))
     points = 100 * (best.accuracy.mean - _CHANCE)
@@ -73,7 +73,9 @@ def _gain(best: RowResult, results: Results, rows: int) -> Finding:
     return Finding("What did personalisation gain?", f"{points:+.1f} points", text, good)
 
 
-def _change(best: RowResult) -> str:
+def _change(best: RowResult, results: Results) -> str:
+    if results.few_users:
+        return "So few users show nothing."
     if not best.accuracy.excludes(_CHANCE):
         return "The interval includes it: no gain is shown."
     return "That is a gain." if best.accuracy.mean > _CHANCE else "That is a loss: the summaries mislead it."
@@ -82,7 +84,7 @@ def _change(best: RowResult) -> str:
 def _rivals(best: RowResult, results: Results) -> Iterator[str]:
     """Where there are trained rows: the honest rivals, and whether the summaries work for an untouched model too."""
     for rival, difference in best.over_rivals.items():
-        yield f"Against `{rival}`: {difference.points()} points{_unless(difference)}."
+        yield f"Against `{rival}`: {difference.points()} points{_unless(difference, results)}."
     transfer = [row for row in results.rows if row.row == f"{best.row}:frozen" and row.reader == best.reader]
     transfer += [row for row in results.rows if row.row == best.row and row.reader != best.reader]
     for row in transfer:
@@ -112,7 +114,7 @@ def _personal(best: RowResult, results: Results) -> Iterator[Finding]:
     control = results.row(f"{best.row}:shuffled", best.reader)
     text = (
         f"With another user's summary the accuracy is {control.accuracy.percent()} %, with the own one "
-        f"{best.accuracy.percent()} %: {best.personal.points()} points{_unless(best.personal)}."
+        f"{best.accuracy.percent()} %: {best.personal.points()} points{_unless(best.personal, results)}."
     )
     good: bool | None = None
     if results.few_users:
@@ -128,8 +130,8 @@ def _personal(best: RowResult, results: Results) -> Iterator[Finding]:
     yield Finding("Was it personal?", f"{100 * best.personal.mean:+.1f} points", text, good)
 
 
-def _unless(difference: Interval) -> str:
-    return "" if difference.excludes(0.0) else ", which is not significant"
+def _unless(difference: Interval, results: Results) -> str:
+    return "" if results.few_users or difference.excludes(0.0) else ", which is not significant"
 
 
 def _versions(versions: dict[str, str | None]) -> str:
