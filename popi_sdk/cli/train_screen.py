@@ -35,6 +35,7 @@ _FIGURES = (
     ("generator/accuracy", "accuracy, stored", "{:.2f}"),
     ("generator/loss", "loss, generator", "{:.3f}"),
     ("warm/loss", "loss, nats a token", "{:.3f}"),
+    ("warm/matched", "descriptions matched", "{:.2f}"),
     ("inferrer/kl", "KL, nats", "{:.4f}"),
     ("inferrer/entropy", "entropy, nats", "{:.2f}"),
     ("summaries/tokens", "summary tokens", "{:.0f}"),

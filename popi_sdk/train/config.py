@@ -63,6 +63,9 @@ class TrainConfig(BaseModel):
         warm_start_generator: Then steps of the generator on the users' pairs behind gold descriptions, by the same loss
             and at `generator_lr`: it learns to follow a description before the inferrer is rewarded by it.
         warm_start_users: Users in a step of both; None for `users_per_step`. They cost no sampling: more are cheap.
+        warm_start_contrast: Weight of telling descriptions apart, in the inferrer's supervised loss: of two users and
+            their two descriptions, whose is whose. Likelihood alone teaches the form of a description first, and what
+            it says of this user late.
         warm_start_lr: Peak learning rate of the supervised steps; None for `inferrer_lr`.
         temperature: At which summaries are sampled, and their probabilities taken.
         budget: Most tokens of a summary: sampling ends there.
@@ -114,6 +117,7 @@ class TrainConfig(BaseModel):
     warm_start: Annotated[int, Field(ge=0)] = 0
     warm_start_generator: Annotated[int, Field(ge=0)] = 0
     warm_start_users: _Positive | None = None
+    warm_start_contrast: Annotated[float, Field(ge=0)] = 1.0
     warm_start_lr: _Rate | None = None
     temperature: _Rate = 1.0
     budget: _Positive = DEFAULT_BUDGET // 2

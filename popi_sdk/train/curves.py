@@ -72,6 +72,13 @@ _PANELS = (
     ),
     _Panel("Loss of the generator", {"generator/loss": "loss"}),
     _Panel("Loss of the warm start, nats a token", {"warm/loss": "loss"}),
+    _Panel(
+        "Whose description is whose, % (warm start)",
+        {"warm/matched": "matched"},
+        scale=100.0,
+        level=(50.0, "chance"),
+        within=(45.0, 60.0),
+    ),
 )
 
 

@@ -293,7 +293,7 @@ class PopiTrainer:
             self.encoder,
             self.train_examples,
             self.config,
-            lambda step, loss: self._note({"phase": phase, "step": step, "warm/loss": loss}),
+            lambda step, figures: self._note({"phase": phase, "step": step, **figures}),
             phase=phase,
             checkpoints=self.checkpoints,
             processes=self.processes,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
-from ..errors import TrainingError
-from ..scoring import Query, microbatches, score_queries_with_grad
-from ..scoring.plan import budget_for
+from ..errors import ConfigurationError, TrainingError
+from ..scoring import Query, score_queries_with_grad
 from .checkpoint import Checkpoints
 from .config import TrainConfig
 from .examples import Encoder, Example, batches
@@ -18,47 +18,53 @@ from .processes import Processes
 
 __all__ = ["described", "warm_start"]
 
-_FALL = 0.2  # share of the steps, the last ones, in which the rate falls
-
 
 def warm_start(
     networks: Networks,
     encoder: Encoder,
     examples: Sequence[Example],
     config: TrainConfig,
-    record: Callable[[int, float], object],
+    record: Callable[[int, dict[str, float]], object],
     *,
     phase: str,
     checkpoints: Checkpoints,
     processes: Processes,
 ) -> None:
-    """Maximise the likelihood of gold descriptions given the signals, for as many steps as the phase has.
+    """Teach the inferrer gold descriptions, for as many steps as the phase has.
+
+    With log p(g | s) of a description g given a user's signals s, in sum over its tokens, and two users a and b:
+
+        loss = - log p(g_a | s_a) / tokens  +  contrast * - log sigmoid( log p(g_a | s_a) - log p(g_a | s_b) )
+
+    the mean over users. In the second term the same text stands on both sides, so that what is likely in any
+    description cancels out: what is left is what it says of the user.
 
     Args:
         networks: Whose inferrer learns.
         encoder: For the descriptions' tokens; those over the budget are left out.
         examples: Users; those without a description are left out.
-        config: Steps, users in a step, rate and clipping.
-        record: Told of every step: its number, from 1, and its loss, nats a token.
+        config: Steps, users in a step, rate, clipping, `warm_start_contrast`.
+        record: Told of every step: its number, from 1; its likelihood part, nats a token (`warm/loss`), and the share
+            of descriptions that are likelier given the user's own signals than given the other's (`warm/matched`).
         phase: Which of `config.phases`, and what it is called in the checkpoints.
         checkpoints: Where it goes on from, and keeps its state.
         processes: Who learns together.
 
     Raises:
         TrainingError: If no user has a description that fits, or the loss is not finite.
+        ConfigurationError: If users are told apart, and a process has an odd number of them.
     """
-    from transformers import get_wsd_schedule
+    from transformers import get_constant_schedule_with_warmup
 
-    queries = [
-        Query(one.request_ids, (tuple(encoder.model.encode_response(one.gold or "")),))
-        for one in described(encoder, examples)
+    learners = [
+        (one.request_ids, tuple(encoder.model.encode_response(one.gold or ""))) for one in described(encoder, examples)
     ]
     steps = config.phases[phase]
     parameters = [parameter for parameter in networks.inferrer.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=config.warm_start_lr or config.inferrer_lr, weight_decay=0.0)
-    rise, fall = math.ceil(config.warmup * steps), math.ceil(_FALL * steps)
-    schedule = get_wsd_schedule(optimizer, rise, fall, num_training_steps=steps)
-    order = batches(len(queries), config, config.warm_start_users)
+    # The rate does not fall: an inferrer that is too sure of itself has nothing to be rewarded for.
+    schedule = get_constant_schedule_with_warmup(optimizer, math.ceil(config.warmup * steps))
+    order = batches(len(learners), config, config.warm_start_users)
     done = 0
     if (found := checkpoints.latest(phase)) is not None:
         _, state = found
@@ -69,14 +75,14 @@ def warm_start(
     for _ in range(done):
         next(order)
     for step in range(done, steps):
-        loss = _learn(networks, [queries[at] for at in next(order)], processes)
-        if not math.isfinite(loss):
-            raise TrainingError(f"The loss of the warm start is {loss} at step {step + 1}. Lower warm_start_lr.")
+        figures = _learn(networks, [learners[at] for at in next(order)], config.warm_start_contrast, processes)
+        if not math.isfinite(figures["warm/loss"]):
+            raise TrainingError(f"The loss of the warm start is not finite at step {step + 1}. Lower warm_start_lr.")
         torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
-        record(step + 1, loss)
+        record(step + 1, figures)
         if (step + 1) % checkpoints.every == 0:
             state = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
             checkpoints.save_step(phase, step + 1, {"step": step + 1, "networks": networks.state_dict(), **state})
@@ -98,16 +104,45 @@ def described(encoder: Encoder, examples: Sequence[Example]) -> list[Example]:
     return found
 
 
-def _learn(networks: Networks, chosen: Sequence[Query], processes: Processes) -> float:
-    """The loss over all processes, nats a token; its gradient is left in the inferrer's parameters."""
-    tokens = sum(len(query.continuations[0]) for query in chosen)
+_Learner = tuple[tuple[int, ...], tuple[int, ...]]
+"""Token ids of a user's request, and of the description."""
+
+
+def _learn(networks: Networks, chosen: Sequence[_Learner], contrast: float, processes: Processes) -> dict[str, float]:
+    """The figures over all processes; the gradient is left in the inferrer's parameters."""
+    tokens = sum(len(gold) for _, gold in chosen)
     own = processes.share(chosen)
-    loss = 0.0
+    pairs = [own[at : at + 2] for at in range(0, len(own), 2)]  # neighbours in the draw; the last may be alone
+    told = contrast > 0 and len(own) > 1
+    if contrast and processes.count > 1 and len(own) % 2:
+        raise ConfigurationError(
+            f"{len(own)} users in each process cannot be told apart two by two. Set warm_start_users to a multiple of "
+            f"{2 * processes.count}, or warm_start_contrast=0."
+        )
+    loss, matched = 0.0, 0.0
     with processes.together():
-        for batch in microbatches(own, budget_for(networks.lm.device)):
-            scores = score_queries_with_grad(networks.inferrer, [own[index] for index in batch])
-            part = -torch.cat(scores).sum() / tokens * processes.count  # of which the mean is taken
-            part.backward()
-            loss += part.item()
+        for pair in pairs:
+            part, likelihood, right = _of_two(networks.inferrer, pair, contrast, tokens, len(chosen))
+            (part * processes.count).backward()  # of which the mean over the processes is taken
+            loss += likelihood * processes.count
+            matched += right / (len(own) // 2 * 2) if told else 0.0
     processes.average([parameter for parameter in networks.inferrer.parameters() if parameter.requires_grad])
-    return processes.mean(loss)
+    figures = {"warm/loss": processes.mean(loss)}
+    return figures | ({"warm/matched": processes.mean(matched)} if told else {})
+
+
+def _of_two(
+    model: Any, pair: Sequence[_Learner], contrast: float, tokens: int, users: int
+) -> tuple[torch.Tensor, float, float]:
+    """Of two users, or one: their part of the loss, its likelihood alone, and how many descriptions match."""
+    told = contrast > 0 and len(pair) == 2
+    golds = [gold for _, gold in pair]
+    queries = [Query(request, tuple(golds if told else [golds[at]])) for at, (request, _) in enumerate(pair)]
+    scores = score_queries_with_grad(model, queries)
+    own = [row[at if told else 0] for at, row in enumerate(scores)]
+    likelihood = -torch.stack(own).sum() / tokens
+    if not told:
+        return likelihood, likelihood.item(), 0.0
+    margins = torch.stack([scores[0][0] - scores[1][0], scores[1][1] - scores[0][1]])
+    part = likelihood - contrast * torch.nn.functional.logsigmoid(margins).sum() / users
+    return part, likelihood.item(), float((margins > 0).sum())

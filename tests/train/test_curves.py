@@ -59,13 +59,13 @@ def test_a_real_run(tiny_folder: Path, small, tmp_path: Path) -> None:
     assert path == tmp_path / "mine" / "run" / "curves.svg"
     said = texts(path)
     titles = ["Accuracy on dev users, %", "Reward of a summary", "Tokens of a summary", "Loss of the generator"]
-    titles.append("Loss of the warm start, nats a token")
+    titles += ["Loss of the warm start, nats a token", "Whose description is whose, % (warm start)"]
     assert {*titles, "own summary", "another user's", "own, frozen base", "another's, frozen base", "chance"} <= {*said}
     panels = said.count("step")
-    assert said.count("warm start") == 1  # in the panel of its loss: the others begin where there is something
+    assert said.count("warm start") == 2  # in the panels of its figures: the others begin where there is something
     assert said.count("inferrer 1") == 7  # all but the losses
     assert said.count("generator 1") == 5  # accuracies, its loss, what looks say of summaries
-    assert panels == 9
+    assert panels == 10
     first = path.read_bytes()
     assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert len(first) < 100_000

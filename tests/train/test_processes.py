@@ -39,7 +39,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "joint": {
         "warm_start": 2,
         "warm_start_generator": 1,
-        "warm_start_users": 2,
+        "warm_start_users": 4,
         "users_per_step": 4,
         "steps": 3,
         "save_every": 1,

@@ -1,0 +1,96 @@
+"""The supervised start: descriptions are learnt, and told apart."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from popi_sdk import ConfigurationError
+from popi_sdk.data import tinyworld
+from popi_sdk.models.causal_lm import load_causal_lm
+from popi_sdk.scoring import Query, score_queries
+from popi_sdk.train import PopiTrainer
+from popi_sdk.train.processes import Processes
+from popi_sdk.train.warmstart import _learn
+
+
+@pytest.fixture
+def built(small: Any, tiny_folder: Path) -> Any:
+    def build(**options: Any) -> PopiTrainer:
+        lm = load_causal_lm(tiny_folder, dtype="float32")
+        users = tinyworld.generate("train", 64), tinyworld.generate("dev", 8)
+        return PopiTrainer(small(**options), *users, model=lm)
+
+    return build
+
+
+def learners(trainer: PopiTrainer, count: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    encode = trainer.encoder.model.encode_response
+    return [(one.request_ids, tuple(encode(one.gold))) for one in trainer.train_examples[:count]]
+
+
+def likelihoods(trainer: PopiTrainer, chosen: list) -> list[list[float]]:
+    """log p of every description given every user's signals: a row a user."""
+    queries = [Query(request, tuple(gold for _, gold in chosen)) for request, _ in chosen]
+    return score_queries(trainer.networks.inferrer, queries)
+
+
+@pytest.mark.parametrize("contrast", [0.0, 0.7])
+def test_the_loss_by_hand_and_its_gradient(built: Any, contrast: float) -> None:
+    trainer = built()
+    with torch.no_grad():
+        for at, parameter in enumerate(trainer.networks.inferrer.parameters()):
+            if parameter.requires_grad:
+                parameter.normal_(0.0, 0.05, generator=torch.Generator().manual_seed(at))
+    chosen = learners(trainer, 3)
+    tokens = sum(len(gold) for _, gold in chosen)
+
+    def by_hand() -> tuple[float, float]:
+        logp = likelihoods(trainer, chosen)
+        likelihood = -sum(logp[at][at] for at in range(3)) / tokens
+        apart = sum(  # of the first two; the third has nobody
+            math.log1p(math.exp(-(logp[own][own] - logp[other][own]))) for own, other in ((0, 1), (1, 0))
+        )
+        return likelihood, likelihood + contrast * apart / 3
+
+    figures = _learn(trainer.networks, chosen, contrast, Processes())
+    likelihood, loss = by_hand()
+    assert figures["warm/loss"] == pytest.approx(likelihood, rel=1e-5)
+    logp = likelihoods(trainer, chosen)
+    matched = ((logp[0][0] > logp[1][0]) + (logp[1][1] > logp[0][1])) / 2
+    assert figures.get("warm/matched") == (matched if contrast else None)
+
+    parameter = next(one for one in trainer.networks.inferrer.parameters() if one.requires_grad)
+    direction = parameter.grad / parameter.grad.norm()
+    step = 1e-2
+    with torch.no_grad():
+        parameter.add_(direction, alpha=step)
+    _, above = by_hand()
+    with torch.no_grad():
+        parameter.add_(direction, alpha=-2 * step)
+    _, below = by_hand()
+    assert (above - below) / (2 * step) == pytest.approx(parameter.grad.norm().item(), rel=0.02)
+    assert below < loss < above
+
+
+def test_it_learns_whose_description_is_whose(built: Any) -> None:
+    """Likelihood alone is at chance here after as many steps: it has learnt what a description looks like."""
+    found = {}
+    for contrast in (0.0, 1.0):
+        trainer = built(warm_start=40, warm_start_users=8, warm_start_lr=0.01, warm_start_contrast=contrast, steps=1)
+        trainer._phase("warm start", trainer._start_warm)
+        logp = likelihoods(trainer, learners(trainer, 32))
+        apart = [(own, other) for own in range(32) for other in range(32) if own != other]
+        found[contrast] = sum(logp[own][own] > logp[other][own] for own, other in apart) / len(apart)
+        assert trainer.history[-1]["warm/loss"] < trainer.history[0]["warm/loss"]
+    assert found[1.0] > found[0.0] + 0.1, found
+
+
+def test_a_process_takes_whole_pairs(built: Any) -> None:
+    trainer = built()
+    with pytest.raises(ConfigurationError, match="warm_start_users to a multiple of 4"):
+        _learn(trainer.networks, learners(trainer, 6), 1.0, Processes(0, 2))
