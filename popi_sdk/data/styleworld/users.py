@@ -94,7 +94,9 @@ def held_out_pair(user: User, index: int) -> HeldOutPair:
     draws = user.draws("pair", index)
     topic = user.unknown[index % len(user.unknown)]
     choice = draw_choice(draws, user.point, draw_axes(draws, user.point))
-    chosen, rejected = (render(topic, style, draw_plan(draws, user.wordings)) for style in (choice.wanted, choice.other))
+    chosen, rejected = (
+        render(topic, style, draw_plan(draws, user.wordings)) for style in (choice.wanted, choice.other)
+    )
     return HeldOutPair(
         prompt=prompt_for(draws, topic, user.wordings),
         chosen=chosen,
