@@ -106,9 +106,10 @@ def frame(register: str) -> tuple[str, ...]:
     return tuple(phrase.lower() for phrase in phrases if phrase not in ("And", "So", "Well"))
 
 
-@pytest.fixture(scope="module", params=SPLITS)
+@pytest.fixture(scope="module", params=[*SPLITS, "wide"])
 def users(request: pytest.FixtureRequest) -> list[UserRecord]:
-    return list(generate(request.param, 30))
+    wide = request.param == "wide"
+    return list(generate("train" if wide else request.param, 30, wide=wide))
 
 
 def test_both_texts_of_every_pair_are_in_the_style_that_is_claimed(users: list[UserRecord]) -> None:

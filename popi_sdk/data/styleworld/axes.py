@@ -14,6 +14,7 @@ __all__ = [
     "Point",
     "Split",
     "Style",
+    "Wordings",
     "cared_for",
     "draw_point",
     "draw_style",
@@ -25,6 +26,9 @@ __all__ = [
 Split: TypeAlias = Literal["train", "dev", "test"]
 
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+
+Wordings: TypeAlias = Split | Literal["wide"]
+"""Whose phrasings are used: those of a split, or `wide`, those of train and many more."""
 
 AXES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {

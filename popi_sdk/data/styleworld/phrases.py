@@ -1,4 +1,7 @@
-"""The pools of phrasings, told apart by split: what stands in one split stands in no other."""
+"""The pools of phrasings, told apart by split: what stands in one split stands in no other.
+
+The lists `more` are for training alone: they widen those of train and keep clear of those of dev and test.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from .axes import Split
+from .axes import Wordings
 
 __all__ = ["KINDS", "load", "pool"]
 
@@ -22,9 +25,14 @@ def load(kind: str) -> dict[str, Any]:
 
 
 @cache
-def pool(split: Split, kind: str, *path: str) -> tuple[Any, ...]:
-    """The phrasings of a split under a path of one file: `pool("train", "statement", "length", "short")`."""
+def pool(wordings: Wordings, kind: str, *path: str) -> tuple[Any, ...]:
+    """The phrasings under a path of one file: `pool("train", "statement", "length", "short")`.
+
+    Where a list has no `more`, `wide` is the same as train.
+    """
     table = load(kind)
     for name in path:
         table = table[name]
-    return tuple(table[split])
+    if wordings == "wide":
+        return (*table["train"], *table.get("more", ()))
+    return tuple(table[wordings])

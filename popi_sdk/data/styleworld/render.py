@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
-from .axes import Split, Style
+from .axes import Style, Wordings
 from .draws import Draws
 from .grammar import casual, formal, go_on
 from .phrases import pool
@@ -23,7 +23,7 @@ class Plan:
     """Everything in a text that is not its style: two styles of one plan differ in nothing else.
 
     Attributes:
-        split: Whose phrasings are used.
+        wordings: Whose phrasings are used.
         facts: The order in which the facts are told.
         example_early: Whether the example stands before the facts, not after.
         opens, closes: Whether there is an opener and a closer where the text does not need one.
@@ -36,7 +36,7 @@ class Plan:
         connectives: Numbers from 0 to 1 that pick the connectives.
     """
 
-    split: Split
+    wordings: Wordings
     facts: tuple[int, ...]
     example_early: bool
     opens: bool
@@ -51,15 +51,15 @@ class Plan:
 
     def pick(self, name: str, *path: str) -> str:
         """The phrase that this plan has chosen from a pool."""
-        phrases = pool(self.split, "answer", name, *path)
+        phrases = pool(self.wordings, "answer", name, *path)
         return str(phrases[int(self.choices[name] * len(phrases))])
 
 
-def draw_plan(draws: Draws, split: Split) -> Plan:
+def draw_plan(draws: Draws, wordings: Wordings) -> Plan:
     """Draw all that a style leaves open."""
     pools = ("opener", "conclusion", "lead_in", "closer", "example", "note", "remark")
     return Plan(
-        split=split,
+        wordings=wordings,
         facts=tuple(draws.shuffled(range(_FACTS))),
         example_early=draws.chance(0.3),
         opens=draws.chance(0.25),
@@ -160,7 +160,7 @@ class _Writer:
 
     def _connected(self) -> Iterator[str]:
         """The facts, some with a connective; none stands twice in a text."""
-        left = list(pool(self.plan.split, "answer", "connective", self.register))
+        left = list(pool(self.plan.wordings, "answer", "connective", self.register))
         for fact, connects, choice in zip(self.facts, self.connects, self.plan.connectives, strict=False):
             connective = left.pop(int(choice * len(left)))
             yield go_on(connective if connects else "", fact)

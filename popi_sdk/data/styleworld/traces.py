@@ -42,17 +42,17 @@ class _Trace:
     """What makers of signals work with: the draws of one signal, its topic, and the axes that it is about."""
 
     def __init__(self, user: User, index: int) -> None:
-        self.user, self.split, self.point = user, user.split, user.point
+        self.user, self.wordings, self.point = user, user.wordings, user.point
         self.draws: Draws = user.draws("signal", index)
         self.topic: Topic = user.known[index % len(user.known)]
         # Each axis comes first in its turn, so that few signals already touch all that matters to the user.
         self.axes = draw_axes(self.draws, user.point, user.turns[index % len(user.turns)])
 
     def prompt(self) -> str:
-        return prompt_for(self.draws, self.topic, self.split)
+        return prompt_for(self.draws, self.topic, self.wordings)
 
     def phrase(self, kind: str, *path: str) -> Any:
-        return self.draws.choice(pool(self.split, kind, *path))
+        return self.draws.choice(pool(self.wordings, kind, *path))
 
     def phrases(self, kind: str, most: int) -> str:
         """What the user says about the first axes, a sentence each."""
@@ -70,7 +70,7 @@ class _Trace:
 def _preference(trace: _Trace) -> PreferencePair:
     choice = draw_choice(trace.draws, trace.point, trace.axes)
     chosen, rejected = (
-        render(trace.topic, style, draw_plan(trace.draws, trace.split)) for style in (choice.wanted, choice.other)
+        render(trace.topic, style, draw_plan(trace.draws, trace.wordings)) for style in (choice.wanted, choice.other)
     )
     reason = trace.phrases("reason", 2) if trace.draws.chance(_REASON) else None
     if trace.draws.chance(_MISTAKE):
@@ -83,7 +83,7 @@ def _rating(trace: _Trace) -> Rating:
     choice = draw_choice(trace.draws, trace.point, trace.axes)
     liked = trace.draws.chance(0.5)
     worth = 0.92 if liked else 0.55 - 0.2 * len(trace.axes)
-    text = render(trace.topic, choice.wanted if liked else choice.other, draw_plan(trace.draws, trace.split))
+    text = render(trace.topic, choice.wanted if liked else choice.other, draw_plan(trace.draws, trace.wordings))
     low, high = trace.draws.choice(_SCALES)
     share = min(1.0, max(0.0, worth + trace.draws.between(-0.15, 0.15)))
     score = low + int(share * (high - low) + 0.5)
@@ -103,7 +103,7 @@ def _vote(trace: _Trace) -> Rating:
 def _edit(trace: _Trace) -> Edit:
     """The user mends what is not as wanted and leaves the rest."""
     other = draw_choice(trace.draws, trace.point, trace.axes).other
-    plan = draw_plan(trace.draws, trace.split)
+    plan = draw_plan(trace.draws, trace.wordings)
     before, after = (render(trace.topic, style, plan) for style in (other, flipped(other, trace.axes)))
     return Edit(before=before, after=after, prompt=trace.prompt())
 
@@ -111,7 +111,7 @@ def _edit(trace: _Trace) -> Edit:
 def _dialogue(trace: _Trace) -> Dialogue:
     """The user complains and gets a better answer, or is content at once."""
     choice = draw_choice(trace.draws, trace.point, trace.axes[:2])
-    plan = draw_plan(trace.draws, trace.split)
+    plan = draw_plan(trace.draws, trace.wordings)
     turns = [("user", trace.prompt())]
     if trace.draws.chance(0.3):
         turns += [("assistant", render(trace.topic, choice.wanted, plan)), ("user", trace.phrases("praise", 2))]
@@ -130,7 +130,7 @@ def _writing(trace: _Trace) -> Writing:
         axis: value if axis in trace.axes or trace.draws.chance(0.7) else any_style[axis]
         for axis, value in fulfil(trace.point, any_style).items()
     }
-    text = render_note(trace.topic, style, draw_plan(trace.draws, trace.split))
+    text = render_note(trace.topic, style, draw_plan(trace.draws, trace.wordings))
     return Writing(text=text, context=trace.phrase("frame", "context"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..record import HeldOutPair
-from .axes import Point, Split, Style, cared_for, draw_point, draw_style, flipped, fulfil, mirrored
+from .axes import Point, Split, Style, Wordings, cared_for, draw_point, draw_style, flipped, fulfil, mirrored
 from .draws import Draws
 from .phrases import pool
 from .render import draw_plan, render
@@ -22,7 +22,7 @@ class User:
 
     Attributes:
         seed: What all draws of this user depend on.
-        split: Whose topics and phrasings are used.
+        wordings: Whose phrasings are used.
         point: What the user wants.
         turns: The axes that the user cares for, in the order in which signals are about them.
         known: Topics of the signals; no held-out pair is about one of them.
@@ -30,7 +30,7 @@ class User:
     """
 
     seed: str
-    split: Split
+    wordings: Wordings
     point: Point
     turns: tuple[str, ...]
     known: tuple[Topic, ...]
@@ -50,7 +50,7 @@ class Choice:
     axes: tuple[str, ...]
 
 
-def draw_user(population: str, split: Split, index: int) -> User:
+def draw_user(population: str, split: Split, index: int, *, wide: bool = False) -> User:
     """Draw a user; half of the topics are for signals, half for pairs.
 
     Every second user wants the opposite of the one before, so that no taste is more common than its opposite.
@@ -63,7 +63,7 @@ def draw_user(population: str, split: Split, index: int) -> User:
     topics = draws.shuffled(topics_of(split))
     half = len(topics) // 2
     turns = tuple(draws.shuffled(cared_for(point)))
-    return User(seed, split, point, turns, tuple(topics[:half]), tuple(topics[half:]))
+    return User(seed, "wide" if wide else split, point, turns, tuple(topics[:half]), tuple(topics[half:]))
 
 
 def draw_axes(draws: Draws, point: Point, first: str | None = None) -> tuple[str, ...]:
@@ -83,9 +83,9 @@ def draw_choice(draws: Draws, point: Point, axes: tuple[str, ...]) -> Choice:
     return Choice(wanted, flipped(other, axes), axes)
 
 
-def prompt_for(draws: Draws, topic: Topic, split: Split) -> str:
+def prompt_for(draws: Draws, topic: Topic, wordings: Wordings) -> str:
     """A question about a topic."""
-    template: str = draws.choice(pool(split, "frame", "prompt"))
+    template: str = draws.choice(pool(wordings, "frame", "prompt"))
     return template.format(name=topic.name, **{"is": topic.verb, "it": "it" if topic.verb == "is" else "they"})
 
 
@@ -94,9 +94,11 @@ def held_out_pair(user: User, index: int) -> HeldOutPair:
     draws = user.draws("pair", index)
     topic = user.unknown[index % len(user.unknown)]
     choice = draw_choice(draws, user.point, draw_axes(draws, user.point))
-    chosen, rejected = (render(topic, style, draw_plan(draws, user.split)) for style in (choice.wanted, choice.other))
+    chosen, rejected = (
+        render(topic, style, draw_plan(draws, user.wordings)) for style in (choice.wanted, choice.other)
+    )
     return HeldOutPair(
-        prompt=prompt_for(draws, topic, user.split),
+        prompt=prompt_for(draws, topic, user.wordings),
         chosen=chosen,
         rejected=rejected,
         kind="+".join(sorted(choice.axes)),
@@ -109,7 +111,7 @@ def gold_of(user: User) -> str:
     draws = user.draws("gold")
     wanted = [(axis, str(user.point[axis])) for axis in draws.shuffled(cared_for(user.point))]
     if draws.chance(0.5):
-        return " ".join(draws.choice(pool(user.split, "gold", "sentence", *want)) for want in wanted)
-    parts = [draws.choice(pool(user.split, "gold", "part", *want)) for want in wanted]
-    frame: str = draws.choice(pool(user.split, "gold", "frame"))
+        return " ".join(draws.choice(pool(user.wordings, "gold", "sentence", *want)) for want in wanted)
+    parts = [draws.choice(pool(user.wordings, "gold", "part", *want)) for want in wanted]
+    frame: str = draws.choice(pool(user.wordings, "gold", "frame"))
     return frame.format(parts=f"{', '.join(parts[:-1])} and {parts[-1]}")
