@@ -71,8 +71,8 @@ class SdkGenerator(ApiGenerator):
             api_key = "not-needed-on-loopback"
         if not api_key and given is None:
             raise ConfigurationError(
-                f"{self.backend} needs an API key. Set {self.key_variable} (export {self.key_variable}=...), "
-                f"or in Python build it yourself: create_generator('{self.backend}:{model}', api_key=...).",
+                f"{self.backend} needs an API key. Set {self.key_variable}, "
+                f"or build it yourself: create_generator('{self.backend}:{model}', api_key=...).",
                 backend=self.backend,
                 model=model,
             )

@@ -117,7 +117,7 @@ class TrainConfig(BaseModel):
     warm_start: Annotated[int, Field(ge=0)] = 0
     warm_start_generator: Annotated[int, Field(ge=0)] = 0
     warm_start_users: _Positive | None = None
-    warm_start_contrast: Annotated[float, Field(ge=0)] = 1.0
+    warm_start_contrast: Annotated[float, Field(ge=0)] = 0.0
     warm_start_lr: _Rate | None = None
     temperature: _Rate = 1.0
     budget: _Positive = DEFAULT_BUDGET // 2
