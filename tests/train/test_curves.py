@@ -52,7 +52,8 @@ def joint(steps: int, **changes: float) -> list[dict]:
 
 
 def test_a_real_run(tiny_folder: Path, small, tmp_path: Path) -> None:
-    config = small(base_model=str(tiny_folder), schedule="sequential", dtype="float32", eval_every=1, warm_start=2)
+    warm = {"warm_start": 2, "warm_start_contrast": 1.0}
+    config = small(base_model=str(tiny_folder), schedule="sequential", dtype="float32", eval_every=1, **warm)
     users = (tinyworld.generate("train", 4), tinyworld.generate("dev", 2))
     PopiTrainer(config, *users, output=tmp_path / "mine").train()
     path = plot_run(tmp_path / "mine")

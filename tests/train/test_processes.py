@@ -40,6 +40,7 @@ RUNS: dict[str, dict[str, Any]] = {
         "warm_start": 2,
         "warm_start_generator": 1,
         "warm_start_users": 4,
+        "warm_start_contrast": 1.0,
         "users_per_step": 4,
         "steps": 3,
         "save_every": 1,

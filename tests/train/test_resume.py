@@ -43,7 +43,14 @@ def weights(trainer: PopiTrainer) -> list[torch.Tensor]:
         ({"warm_start": 2, "entropy_floor": 5.0}, [("joint", 1), ("joint", 4), ("joint", 5)]),
         ({"adapters": None}, [("joint", 3)]),
         (
-            {"warm_start": 5, "warm_start_generator": 4, "warm_start_users": 4, "warmup": 0.5, "steps": 1},
+            {
+                "warm_start": 5,
+                "warm_start_generator": 4,
+                "warm_start_users": 4,
+                "warm_start_contrast": 1.0,
+                "warmup": 0.5,
+                "steps": 1,
+            },
             [("warm start", 3), ("warm start", 5), ("generator warm start", 3), ("joint", 1)],
         ),
         ({"schedule": "sequential"}, [("inferrer 1", 3), ("generator 1", 1), ("generator 1", 5)]),

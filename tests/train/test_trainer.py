@@ -185,7 +185,6 @@ def test_the_history_has_the_warm_start_and_some_summaries(tiny_folder: Path, sm
         *(("joint", 1), ("joint", 2)),
     ]
     assert seen[2]["warm/loss"] < seen[0]["warm/loss"]
-    assert {entry["warm/matched"] for entry in seen[:3]} <= {0.0, 0.5, 1.0}
     assert seen[-1]["dev/samples"] == built.summaries(built.dev_examples[:3])
     lines = (tmp_path / "mine" / "run" / "history.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == seen == built.history
