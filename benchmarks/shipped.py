@@ -1,4 +1,4 @@
-"""Train the model that the package is to ship, in two stages, each of which goes on where it was stopped:
+"""Train the model that the package is to ship, in two stages, each of which goes on where it was stopped.
 
     python -m benchmarks.shipped describe PERSONAS.jsonl.gz DIR
     python -m benchmarks.shipped joint PERSONAS.jsonl.gz DIR
