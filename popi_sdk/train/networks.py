@@ -116,8 +116,9 @@ class AdapterNetworks(Networks):
             from peft import LoraConfig, get_peft_model
         if getattr(lm.model, "peft_config", None):
             raise ConfigurationError(f"{lm.name} carries adapters already. Load the base model anew to train on it.")
-        targets = settings.targets if isinstance(settings.targets, str) else list(settings.targets)
-        config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=targets, task_type="CAUSAL_LM")
+        config = LoraConfig(
+            r=settings.rank, lora_alpha=settings.alpha, task_type="CAUSAL_LM", **_places(lm.model, settings)
+        )
         with quiet(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.inferrer = get_peft_model(lm.model, config, adapter_name=INFERRER)
@@ -213,6 +214,27 @@ class AdapterNetworks(Networks):
         for part, parameters in self._parts.items():
             for parameter in parameters:
                 parameter.requires_grad = part == name
+
+
+def _places(model: Any, settings: LoraSettings) -> dict[str, Any]:
+    """Where the adapters go, in peft's terms.
+
+    Raises:
+        ConfigurationError: If the model has fewer layers than are asked for.
+    """
+    targets = settings.targets if isinstance(settings.targets, str) else list(settings.targets)
+    if settings.last is None:
+        return {"target_modules": targets}
+    count = model.config.num_hidden_layers
+    if settings.last > count:
+        raise ConfigurationError(f"adapters.last={settings.last}: the model has {count} layers.")
+    if targets == "all-linear":  # peft takes layers by number beside names alone
+        import torch
+
+        head = model.get_output_embeddings()
+        linear = [name for name, one in model.named_modules() if isinstance(one, torch.nn.Linear) and one is not head]
+        targets = sorted({name.rpartition(".")[2] for name in linear})
+    return {"target_modules": targets, "layers_to_transform": list(range(count - settings.last, count))}
 
 
 class WholeNetworks(Networks):

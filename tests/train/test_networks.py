@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from popi_sdk import ConfigurationError
 from popi_sdk.train import LoraSettings
 from popi_sdk.train.networks import AdapterNetworks, WholeNetworks
 
@@ -57,6 +58,25 @@ def test_each_goes_its_own_way(networks) -> None:
         assert not torch.allclose(logits(model), base)
     with networks.generating() as model:
         assert torch.equal(logits(model), generator)
+    with networks.frozen() as model:
+        assert torch.equal(logits(model), base)
+
+
+def test_adapters_in_the_last_layers_alone(lm) -> None:
+    count = lm.model.config.num_hidden_layers
+    with pytest.raises(ConfigurationError, match=rf"adapters\.last={count + 1}: the model has {count} layers"):
+        AdapterNetworks(lm, LoraSettings(last=count + 1), seed=0)
+    networks = AdapterNetworks(lm, LoraSettings(rank=2, last=1), seed=0)
+    names = [name for name, one in networks.inferrer.named_parameters() if one.requires_grad]
+    assert {name.split(".layers.")[1].split(".")[0] for name in names} == {str(count - 1)}
+    assert {name.split(".")[-4] for name in names} == {
+        *("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    }
+    with networks.frozen() as model:
+        base = logits(model)
+    nudge(parameter for parameter in networks.inferrer.parameters() if parameter.requires_grad)
+    with networks.inferring() as model:
+        assert not torch.allclose(logits(model), base)
     with networks.frozen() as model:
         assert torch.equal(logits(model), base)
 
