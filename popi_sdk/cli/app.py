@@ -42,7 +42,7 @@ With what a user left behind, one JSON object a line:
   popi personalize "What is DNS?" --signals alice.jsonl
   popi personalize "What is DNS?" --signals alice.jsonl -g openai:gpt-5-mini
 
-What does it gain, and what does it cost? (minutes; without --limit and --method, hours)
+What does it gain, and what does it cost? (all users and all rows take far longer)
   popi eval styleworld --limit 3 --method heuristic --output runs/first
 
 Something does not work?

@@ -148,14 +148,7 @@ def train(
             )
         _plot(plot, quiet=quiet)
         return
-    options = _from_file(config) if config else {}
-    options |= _assigned(set_) | {name: value for name, value in (flags | own).items() if value is not None}
-    where = {name: options.pop(name, None) for name in _OWN}
-    where |= {name: _names(name, where[name]) for name in ("data", "dev")}
-    if where["data"] is None or where["output"] is None:
-        raise UsageError(
-            "Name the users and where the model goes, for example: popi train --data users.jsonl -o my-popi"
-        )
+    options, where = _asked(config, set_, flags | own)
     with needs_extra("train"):
         import trl  # noqa: F401 - what this extra alone brings: else it would be missed after minutes of reading
 
@@ -165,6 +158,19 @@ def train(
         processes.from_main(lambda: _refuse_a_run(where["output"], resume=resume))
         show = {"quiet": quiet, "picture": svg} if processes.main else {"quiet": True}
         _train(processes, options, where, resume=resume, tensorboard=tensorboard, show=show)
+
+
+def _asked(config: str | None, assigned: list[str], flags: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options of the training, and what belongs to the command alone; flags go before the file."""
+    options = _from_file(config) if config else {}
+    options |= _assigned(assigned) | {name: value for name, value in flags.items() if value is not None}
+    where = {name: options.pop(name, None) for name in _OWN}
+    where |= {name: _names(name, where[name]) for name in ("data", "dev")}
+    if where["data"] is None or where["output"] is None:
+        raise UsageError(
+            "Name the users and where the model goes, for example: popi train --data users.jsonl -o my-popi"
+        )
+    return options, where
 
 
 def _plot(runs: list[str], *, quiet: bool) -> None:

@@ -26,8 +26,8 @@ class LoraSettings(BaseModel):
         rank: Rank of the update of each weight matrix.
         alpha: Scale of the update; it is multiplied by alpha / rank.
         targets: The weight matrices that get one: peft's `all-linear`, or names.
-        last: Only in the last so many layers of the model; None for all. The backward pass ends at the first of them:
-            with half of the layers a supervised step takes two thirds of the time.
+        last: Only in the last so many layers of the model; None for all. The backward pass ends at the first of them,
+            which makes every step cheaper.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -13,13 +13,15 @@ from .networks import Networks
 __all__ = ["start_from"]
 
 
-def start_from(networks: Networks, source: str | Path, config: TrainConfig) -> None:
+def start_from(networks: Networks, source: str | Path, config: TrainConfig, *, base: str | None) -> None:
     """Load both halves; the inferrer's divergence is measured from where it starts.
 
     Args:
         networks: Built anew.
         source: A directory that training wrote, or a repository of the hub.
         config: Of the new run.
+        base: What `networks` were built on, to see that adapters fit it; None for a model that was not loaded from
+            anywhere, of which nothing is known.
 
     Raises:
         ConfigurationError: If it cannot be read, belongs to another base or another form of generator, or its adapters
@@ -31,8 +33,8 @@ def start_from(networks: Networks, source: str | Path, config: TrainConfig) -> N
             f"start={source}: its generator reads {_READS[trained.context]}, that of schedule={config.schedule!r} "
             f"{_READS[config.reads]}. Take a directory of the same kind."
         )
-    if config.adapters is not None:
-        check_base(config.base_model, trained.base_digest, str(source))
+    if config.adapters is not None and base is not None:
+        check_base(base, trained.base_digest, str(source))
     for part, load in (
         (trained.inferrer_path, networks.load_inferrer),
         (trained.generator_path, networks.load_generator),
@@ -40,7 +42,8 @@ def start_from(networks: Networks, source: str | Path, config: TrainConfig) -> N
         if part is not None:
             load(part)
     networks.untouched = trained.generator_path is None
-    networks.keep_anchor()
+    if config.kl:
+        networks.keep_anchor()
 
 
 _READS = {"summary": "summaries", "signals": "signals", "none": "bare prompts"}

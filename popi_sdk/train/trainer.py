@@ -116,7 +116,7 @@ class PopiTrainer:
         self.references = References(self.identity, run, self.processes)
         self.networks: Networks = build_networks(lm, config)
         if config.start is not None:
-            start_from(self.networks, config.start, config)
+            start_from(self.networks, config.start, config, base=self._base if self.base_digest else None)
 
     def train(self, *, resume: bool = False) -> PopiTrainer:
         """Run the whole schedule.
@@ -152,7 +152,7 @@ class PopiTrainer:
         }
         for phase in self.config.phases:
             self._phase(phase, work[phase.rstrip(" 0123456789")])  # of several rounds the names are numbered
-            if phase == "warm start":
+            if phase == "warm start" and self.config.kl:
                 self.networks.keep_anchor()  # the base writes no descriptions: a divergence from it would lead back
 
     def evaluate(self) -> DevScores:

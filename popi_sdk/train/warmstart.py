@@ -65,13 +65,7 @@ def warm_start(
     # The rate does not fall: an inferrer that is too sure of itself has nothing to be rewarded for.
     schedule = get_constant_schedule_with_warmup(optimizer, math.ceil(config.warmup * steps))
     order = batches(len(learners), config, config.warm_start_users)
-    done = 0
-    if (found := checkpoints.latest(phase)) is not None:
-        _, state = found
-        done = state["step"]
-        networks.load_state_dict(state["networks"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
+    done = _restored(checkpoints, phase, networks, optimizer, schedule)
     for _ in range(done):
         next(order)
     for step in range(done, steps):
@@ -102,6 +96,18 @@ def described(encoder: Encoder, examples: Sequence[Example]) -> list[Example]:
             "Set warm_start=0 and warm_start_generator=0, or a larger budget."
         )
     return found
+
+
+def _restored(checkpoints: Checkpoints, phase: str, networks: Networks, optimizer: Any, schedule: Any) -> int:
+    """Take over the newest checkpoint; how many steps it has behind it."""
+    found = checkpoints.latest(phase)
+    if found is None:
+        return 0
+    _, state = found
+    networks.load_state_dict(state["networks"])
+    optimizer.load_state_dict(state["optimizer"])
+    schedule.load_state_dict(state["schedule"])
+    return int(state["step"])
 
 
 _Learner = tuple[tuple[int, ...], tuple[int, ...]]

@@ -78,7 +78,7 @@ def test_the_loss_by_hand_and_its_gradient(built: Any, contrast: float) -> None:
 
 
 def test_it_learns_whose_description_is_whose(built: Any) -> None:
-    """Likelihood alone is at chance here after as many steps: it has learnt what a description looks like."""
+    """After as many steps likelihood alone knows less: 0.73 of these against 0.86."""
     found = {}
     for contrast in (0.0, 1.0):
         trainer = built(warm_start=40, warm_start_users=8, warm_start_lr=0.01, warm_start_contrast=contrast, steps=1)
