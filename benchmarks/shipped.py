@@ -1,90 +1,148 @@
-"""Train the model that the package is to ship, in two stages, each of which goes on where it was stopped.
+"""Train the model that the package ships, and what it is compared with, stage by stage; made for a GPU.
 
-    python -m benchmarks.shipped describe PERSONAS.jsonl.gz DIR
-    python -m benchmarks.shipped joint PERSONAS.jsonl.gz DIR
+    python -m benchmarks.shipped STAGE DATA DIR
 
-`describe` teaches the inferrer to write descriptions of users, into DIR/describe; `joint` starts from there: the
-generator learns to follow descriptions, then both learn together, into DIR/joint. Learnt from are users of StyleWorld,
-with the wide wordings, and the model-written personas of Perez et al. 2022 (CC BY 4.0), those of politics and religion
-left out: a summary must not sort people by either. Dev users of StyleWorld are looked at, test users never.
+DATA is the folder with the collected data sets, DIR where each stage writes its trained directory, DIR/STAGE:
+
+- `describe`: the inferrer learns to write descriptions of users, then the generator to follow them.
+- `joint`: from there, both learn together; its result is the model that is shipped.
+- `sequential`: from there too: the inferrer alone, then the generator on its summaries, by as many tokens.
+- `population`, `raw-trained`: generators that read nothing, or the clipped signals, on as many pairs.
+- `opinions`, `opinions-population`, `opinions-raw`: the same for polis and ukp_convarg, where nobody is described;
+  evaluated, never shipped: political opinions.
+
+Learnt from are users of StyleWorld, with the wide wordings, and the model-written personas of Perez et al. 2022 (CC BY
+4.0), those of politics and religion left out: a summary must not sort people by either. Dev users of StyleWorld are
+looked at, test users never. A stage that was stopped goes on where its last checkpoint is; one that starts from
+another waits until that is there.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
+import random
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from popi_sdk.cli.train_view import watching
-from popi_sdk.data import UserRecord, open_data, write_users
-from popi_sdk.train import PopiTrainer, as_train_config, training_users
+from popi_sdk.data import UserRecord, open_data
+from popi_sdk.data.styleworld import generate
+from popi_sdk.models.trained import MANIFEST
+from popi_sdk.train import PopiTrainer, as_train_config
 
 LEFT_OUT = {"politics", "religion"}
-USERS = 2_000  # of StyleWorld
+USERS = 6_000  # of StyleWorld
+VARIANTS, SAID = 10, 12  # a persona as so many users, who said so much each
 BOTH: dict[str, Any] = {
     "dtype": "bfloat16",
-    "adapters": {"rank": 12, "alpha": 24, "last": 15},  # 14.7 MB both
+    "adapters": {"rank": 12, "alpha": 24},  # 14.7 MB both, in float16
+    "token_budget": 12_288,
     "budget": 64,
     "input_budget": 400,
-    "users_per_step": 2,
+    "users_per_step": 16,
     "pairs_per_summary": 2,
-    "eval_users": 20,
-    "eval_pairs": 3,
-    "save_every": 20,
+    "reward_frozen": 0.2,
+    "overlap_penalty": 2.0,
+    "inferrer_lr": 1e-4,
+    "generator_lr": 3e-4,
+    "eval_users": 48,
+    "save_every": 50,
 }
 STAGES: dict[str, dict[str, Any]] = {
     "describe": {
         "warm_start": 600,
-        "warm_start_users": 4,
+        "warm_start_generator": 150,
+        "warm_start_users": 32,
         "warm_start_lr": 1e-3,
         "warm_start_contrast": 0.1,
         "steps": 1,  # a run has a schedule; this stage is all warm start
-        "eval_every": 0,
+        "eval_every": 75,
+        "token_budget": 24_576,
     },
-    "joint": {
-        "warm_start_generator": 120,
-        "warm_start_users": 4,
-        "steps": 60,
-        "reward_frozen": 0.2,
-        "overlap_penalty": 2.0,
-        "inferrer_lr": 1e-4,
-        "generator_lr": 3e-4,
-        "eval_every": 30,
-    },
+    "joint": {"start": "describe", "steps": 60, "eval_every": 20},
+    "sequential": {"start": "describe", "schedule": "sequential", "steps": 100, "eval_every": 50},
+    "population": {"schedule": "population", "steps": 400, "users_per_step": 32, "eval_every": 100},
+    "raw-trained": {"schedule": "raw-trained", "steps": 400, "users_per_step": 32, "eval_every": 100},
+    "opinions": {"steps": 80, "eval_every": 20, "generator_lr": 1e-4},
+    "opinions-population": {"schedule": "population", "steps": 320, "users_per_step": 32, "generator_lr": 1e-4},
+    "opinions-raw": {"schedule": "raw-trained", "steps": 320, "users_per_step": 32, "generator_lr": 1e-4},
 }
-ABOUT = {
-    "data": ("styleworld-wide", "model_written_personas"),
+SHIPPED: dict[str, Any] = {
+    "data": ("StyleWorld 1, wide wordings", "model_written_personas"),
     "dev": "styleworld",
     "data_licence": "CC BY 4.0 (personas: Perez et al. 2022, arXiv 2212.09251)",
     "licence": "apache-2.0",
     "language": "en",
 }
+OPINIONS = ("polis", "ukp_convarg")
 
 
-def users(personas: str) -> tuple[list[UserRecord], list[UserRecord]]:
-    """Those to learn from, and those to look at."""
-    with tempfile.TemporaryDirectory() as folder:
-        kept = Path(folder) / "personas.jsonl"
-        written = open_data(personas, split="train")
-        write_users(kept, (one for one in written if not LEFT_OUT & set(one.groups)))
-        return training_users(["styleworld-wide", kept], "styleworld", limit=USERS)
+def described(data: Path, users: int) -> tuple[list[UserRecord], list[UserRecord]]:
+    """Users of StyleWorld and personas to learn from; dev users of StyleWorld."""
+    people = list(personas(data)) * bool(users > 100)
+    styled = list(generate("train", users, wide=True))
+    train = random.Random("shipped").sample(styled + people, len(styled) + len(people))
+    return train, list(open_data("styleworld", split="dev"))
+
+
+def personas(data: Path) -> Iterator[UserRecord]:
+    """Each persona as several users, who said other things."""
+    for one in open_data(data / "model_written_personas" / "train_dev.jsonl.gz", split="train"):
+        if LEFT_OUT & set(one.groups):
+            continue
+        for number in range(VARIANTS):
+            draws = random.Random(f"{one.user_id}/{number}")
+            signals = draws.sample(one.signals, min(SAID, len(one.signals)))
+            pairs = draws.sample(one.pairs, min(8, len(one.pairs)))
+            name = f"{one.user_id}/{number}"
+            yield one.model_copy(update={"user_id": name, "signals": tuple(signals), "pairs": tuple(pairs)})
+
+
+def opinions(data: Path) -> tuple[list[UserRecord], list[UserRecord]]:
+    """Users of polis and ukp_convarg; a third of those to look at are of the latter."""
+
+    def of(name: str, split: str) -> Sequence[UserRecord]:
+        return list(open_data(data / name / "train_dev.jsonl.gz", split=split))
+
+    train = [one for name in OPINIONS for one in of(name, "train")]
+    return train, of(OPINIONS[0], "dev")[:32] + of(OPINIONS[1], "dev")[:16]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", choices=STAGES)
-    parser.add_argument("personas", help="model_written_personas/train_dev.jsonl.gz")
-    parser.add_argument("directory", type=Path)
+    parser.add_argument("data", type=Path, help="the folder of the collected data sets")
+    parser.add_argument("directory", type=Path, help="where trained directories go")
+    parser.add_argument("--users", type=int, default=USERS, help=f"of StyleWorld to learn from (default {USERS:,})")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="another number of the stage")
     given = parser.parse_args()
-    start = {"start": str(given.directory / "describe")} if given.stage == "joint" else {}
-    config = as_train_config(**BOTH | STAGES[given.stage] | start)
-    train, dev = users(given.personas)
+    options = (
+        BOTH | STAGES[given.stage] | {key: _value(text) for key, _, text in (one.partition("=") for one in given.set)}
+    )
+    of_opinions = given.stage.startswith("opinions")
+    train, dev = opinions(given.data) if of_opinions else described(given.data, given.users)
     output = given.directory / given.stage
+    if "start" in options:
+        options["start"] = str(given.directory / options["start"])
+        while not (Path(options["start"]) / MANIFEST).exists():
+            time.sleep(0.2)
+    config = as_train_config(**options)
     with watching(config.phases, quiet=False) as watch:
         trainer = PopiTrainer(config, train, dev, output=output, progress=watch.entry, began=watch.began)
         trainer.train(resume=(output / "run").exists())
-    trainer.save_pretrained(output, about=ABOUT)
+    about = {"data": OPINIONS, "dev": " and ".join(OPINIONS), "language": "en"} if of_opinions else SHIPPED
+    trainer.save_pretrained(output, about=about)
+
+
+def _value(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 if __name__ == "__main__":

@@ -14,6 +14,9 @@ on all linear layers, no gradient checkpointing, the same threads.
   head that TRL itself uses, which never holds the logits of a batch; the pairs' reference is known beforehand. What a
   second trainer costs beside its step (data set, log, checkpoint) is left out.
 
+On a GPU: `POPI_BENCH_DEVICE=cuda`; `POPI_BENCH_USERS=16` fills it better. There the rival's micro-batches hold up to 32
+rows, time is read after the device is done, and memory is the device's.
+
 Both sides sample 48 tokens, none of which ends; then the same written summaries take their place, so that all that
 follows is equal, token by token, and its outcome can be compared. Each side is a process of its own; they take turns,
 step by step. A ratio is the median over the rounds of (stock / ours), by processor time, and by the clock in brackets.
@@ -43,13 +46,14 @@ _VARIABLE = "POPI_BENCH_LOUD"
 _LOUD = bool(os.environ.get(_VARIABLE))
 """Whether to show what the sides say, and every step's figures as they come."""
 
+DEVICE = os.environ.get("POPI_BENCH_DEVICE", "cpu")
 ROUNDS = 3
-USERS, GROUP, SUMMARY, PLAIN, ANSWER = 2, 8, 48, 40, 40
+USERS, GROUP, SUMMARY, PLAIN, ANSWER = int(os.environ.get("POPI_BENCH_USERS", "2")), 8, 48, 40, 40
 REQUESTS = (
     396,
     404,
 )  # two lengths, as users have: with equal ones transformers takes a slower way, on the rival's side too
-MICRO_BATCH = 8
+MICRO_BATCH = 8 if DEVICE == "cpu" else min(32, USERS * GROUP)
 SIDES = ("ours", "stock")
 PHASES = ("sampling", "reward and theta", "KL reference", "policy", "other")
 ROWS = USERS * GROUP
@@ -118,9 +122,7 @@ class Phases:
     def report(self, **more: Any) -> None:
         """One line for the parent; then wait for its word to go on."""
         self._book()
-        status = Path("/proc/self/status").read_text().splitlines()
-        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) // 1024
-        print(json.dumps({"spent": self.spent, "peak": peak, **more}), file=sys.__stdout__, flush=True)
+        print(json.dumps({"spent": self.spent, "peak": _peak(), **more}), file=sys.__stdout__, flush=True)
         if not sys.stdin.readline():
             sys.exit()
         self.restart()
@@ -134,7 +136,21 @@ class Phases:
 
     @staticmethod
     def _now() -> tuple[float, float]:
+        if DEVICE != "cpu":
+            import torch
+
+            torch.cuda.synchronize()
         return time.process_time(), time.perf_counter()
+
+
+def _peak() -> int:
+    """Most memory so far, MiB: of the process, or of the device."""
+    if DEVICE != "cpu":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated()) // 2**20
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) // 1024
 
 
 def text_of(lm: CausalLM, rng: random.Random, tokens: int) -> str:
@@ -173,7 +189,9 @@ def records(lm: CausalLM) -> list[UserRecord]:
         def user(text: str) -> UserRecord:
             return UserRecord(user_id=str(number), signals=[*signals, text], pairs=[pair])  # noqa: B023
 
-        last = fitted(lm, rng, REQUESTS[number], lambda text: encoder.examples([user(text)])[0].request_ids)
+        last = fitted(
+            lm, rng, REQUESTS[number % len(REQUESTS)], lambda text: encoder.examples([user(text)])[0].request_ids
+        )
         found.append(user(last))
     return found
 
@@ -185,7 +203,7 @@ def written(lm: CausalLM, step: int) -> list[list[int]]:
 
 
 def load() -> CausalLM:
-    lm = load_causal_lm(dtype="bfloat16", device="cpu")
+    lm = load_causal_lm(dtype="bfloat16", device=DEVICE)
     return Endless(lm.model, lm.tokenizer, name=lm.name, identity=lm.identity)
 
 
@@ -323,8 +341,9 @@ def main(rounds: int = ROUNDS) -> None:
 
     import torch
 
+    where = f"{torch.get_num_threads()} threads" if DEVICE == "cpu" else torch.cuda.get_device_name()
     table(
-        f"One joint step, {torch.get_num_threads()} threads, median of {rounds}, load {os.getloadavg()[0]:.1f}",
+        f"One joint step of {USERS} users, {where}, median of {rounds}, load {os.getloadavg()[0]:.1f}",
         (
             "what",
             "stock / ours by processor time (by the clock)",
@@ -338,7 +357,7 @@ def main(rounds: int = ROUNDS) -> None:
     peaks = {side: max(step["peak"] for step in found) for side, found in steps.items()}
     share = peaks["ours"] / peaks["stock"]
     table(
-        "Peak memory of the process, all included",
+        "Peak memory of the process, all included" if DEVICE == "cpu" else "Peak memory of the device, by tensors",
         (*(f"{side}, MiB" for side in SIDES), "ours / stock", "target"),
         [(*(f"{peaks[side]:,}" for side in SIDES), f"{share:.2f}", verdict(share, at_most=0.7))],
     )

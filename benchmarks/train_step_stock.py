@@ -18,7 +18,7 @@ from popi_sdk.train.config import TrainConfig, as_train_config
 from popi_sdk.train.examples import Encoder, Example
 from popi_sdk.train.objective import Objective
 
-from .train_step import GROUP, MICRO_BATCH, OPTIONS, SUMMARY, USERS, Phases, records, wrap_grpo, written
+from .train_step import DEVICE, GROUP, MICRO_BATCH, OPTIONS, SUMMARY, USERS, Phases, records, wrap_grpo, written
 
 
 def run(lm: CausalLM, phases: Phases) -> None:
@@ -77,7 +77,7 @@ class Theta:
         self.rewards: list[float] = []
         row = {"prompt": "Tell me a story.", "chosen": " Yes.", "rejected": " No."}
         self.dpo = DPOTrainer(
-            model=load_causal_lm(dtype="bfloat16", device="cpu").model,
+            model=load_causal_lm(dtype="bfloat16", device=DEVICE).model,
             args=_dpo_config(config, scratch),
             train_dataset=Dataset.from_list([row] * USERS * GROUP),
             processing_class=lm.tokenizer,
@@ -119,7 +119,8 @@ class Theta:
         """Log-probabilities of chosen and rejected by row, from padded batches."""
         found: list[list[float]] = []
         for start in range(0, len(rows), MICRO_BATCH):
-            inputs = dict(self.dpo.data_collator(rows[start : start + MICRO_BATCH]))
+            batch = self.dpo.data_collator(rows[start : start + MICRO_BATCH])
+            inputs = {name: tensor.to(DEVICE) for name, tensor in batch.items()}
             mask = inputs.pop("completion_mask")
             labels = inputs["input_ids"].masked_fill(mask == 0, -100)
             output = self.dpo.model(**inputs, labels=labels, fused_lm_head=True, use_cache=False)
@@ -168,7 +169,7 @@ def _shared(config: TrainConfig, scratch: str) -> dict[str, Any]:
         "lr_scheduler_type": "cosine",
         "max_grad_norm": config.max_grad_norm,
         "weight_decay": 0.0,
-        "use_cpu": True,
+        "use_cpu": DEVICE == "cpu",
         "bf16": False,  # the weights are
         "gradient_checkpointing": False,
         "logging_steps": 1,

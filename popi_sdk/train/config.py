@@ -55,6 +55,8 @@ class TrainConfig(BaseModel):
         adapters: Two LoRA adapters on one base; None for two whole networks, fully fine-tuned.
         dtype: Of the weights: `auto` (bfloat16 where the machine has it), `float32`, `bfloat16`, `float16`.
         device: `auto`, `cpu`, `cuda`, `mps`.
+        token_budget: Most positions of one forward pass that is learnt from, padding included; None for what suits the
+            device: 8,192 on a GPU, which a small model on a large one does not fill.
         objective: `dpo` or `ipo`.
         beta: How sharply a margin counts; for `ipo` the wanted margin is 1 / (2 beta) nats.
         length_normalised: Divide each response's log-probability by its tokens: else long responses rule the reward.
@@ -108,6 +110,7 @@ class TrainConfig(BaseModel):
     adapters: LoraSettings | None = LoraSettings()
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
+    token_budget: _Positive | None = None
 
     objective: Literal["dpo", "ipo"] = "dpo"
     beta: _Rate = 0.1

@@ -16,6 +16,7 @@ from ..prompts import Selection, render_infer, render_plain, render_with_signals
 from ..scoring import Query
 from ..summary import SummaryStatement
 from .config import TrainConfig
+from .parallel import by_chunks
 
 if TYPE_CHECKING:
     from ..data.record import UserRecord
@@ -89,7 +90,11 @@ class Encoder:
         Raises:
             TrainingError: If none is left.
         """
-        found = [example for record in records if (example := self._example(record)) is not None]
+        found: list[Example] = []
+        for encoded, left_out in by_chunks(self._encoded, list(records)):
+            found += encoded
+            for what, count in left_out.items():
+                self.left_out[what] = self.left_out.get(what, 0) + count
         if not found:
             reasons = ", ".join(f"{count} {what}" for what, count in self.left_out.items()) or "there are no users"
             raise TrainingError(f"There is nothing to train with: {reasons}.")
@@ -112,6 +117,15 @@ class Encoder:
         if not sentences:
             return ""
         return build_summary(sentences, budget=self.budget, counter=self.counter, inferrer="training", signals=()).text
+
+    def _encoded(self, records: Sequence[UserRecord]) -> tuple[list[Example], dict[str, int]]:
+        """Those that fit, and what was left out: perhaps in another process, so that nothing else may be changed."""
+        before, self.left_out = self.left_out, {}
+        try:
+            found = [example for record in records if (example := self._example(record)) is not None]
+            return found, self.left_out
+        finally:
+            self.left_out = before
 
     def _example(self, record: UserRecord) -> Example | None:
         selection = select(record.signals, self.input_budget, self.counter)

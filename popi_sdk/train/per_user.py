@@ -96,7 +96,9 @@ def train_per_user(
         if not (own and held):
             continue
         networks.load_state_dict(start)
-        learner = GeneratorLearner(networks, config, encoder, references, steps=config.steps)
+        learner = GeneratorLearner(
+            networks, config, encoder, references, steps=config.steps, token_budget=config.token_budget
+        )
         scores.append(_score(learner, record.user_id, own, held, config))
     if not scores:
         raise TrainingError(

@@ -21,9 +21,11 @@ class PackedGRPOTrainer(GRPOTrainer):  # type: ignore[misc] # trl is Any to mypy
 
     Attributes:
         processes: Who trains together.
+        token_budget: Most positions of one forward pass; None for what suits the device.
     """
 
     processes = Processes()
+    token_budget: int | None = None
 
     def training_step(self, *args: Any, **options: Any) -> torch.Tensor:
         """Forward and backward; then the gradients are those of all processes, before they are clipped."""
@@ -56,7 +58,12 @@ class PackedGRPOTrainer(GRPOTrainer):  # type: ignore[misc] # trl is Any to mypy
             )
             groups.setdefault(tuple(known), []).append(row)
         queries = [Query(prompt, tuple(tails[row] for row in rows)) for prompt, rows in groups.items()]
-        scores = score_tokens(self.accelerator.unwrap_model(model), queries, temperature=self.temperature)
+        scores = score_tokens(
+            self.accelerator.unwrap_model(model),
+            queries,
+            token_budget=self.token_budget,
+            temperature=self.temperature,
+        )
         padded: list[torch.Tensor] = [torch.empty(0)] * len(tails)
         for rows, figures in zip(groups.values(), scores, strict=True):
             for row, tokens in zip(rows, figures, strict=True):

@@ -82,6 +82,7 @@ def _trainer(step: Step, rows: Sequence[dict[str, Any]], output: Path, record: R
             callbacks=[_callback(record, step, step.learner, checkpoints)],
         )
     trainer.processes = processes
+    trainer.token_budget = step.config.token_budget
     if processes.count > 1:
         # The mark of what needs no wrapper: DistributedDataParallel would keep room for gradients it never sees.
         networks.inferrer._is_accelerate_prepared = True

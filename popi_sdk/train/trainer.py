@@ -284,7 +284,13 @@ class PopiTrainer:
 
     def _learner(self, steps: int) -> GeneratorLearner:
         return GeneratorLearner(
-            self.networks, self.config, self.encoder, self.references, steps=steps, processes=self.processes
+            self.networks,
+            self.config,
+            self.encoder,
+            self.references,
+            steps=steps,
+            processes=self.processes,
+            token_budget=self.config.token_budget,
         )
 
     def _start_warm(self, phase: str) -> None:

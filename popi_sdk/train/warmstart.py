@@ -10,6 +10,8 @@ import torch
 
 from ..errors import ConfigurationError, TrainingError
 from ..scoring import Query, score_queries_with_grad
+from ..scoring.plan import budget_for
+from ..scoring.query import bucketed
 from .checkpoint import Checkpoints
 from .config import TrainConfig
 from .examples import Encoder, Example, batches
@@ -69,7 +71,8 @@ def warm_start(
     for _ in range(done):
         next(order)
     for step in range(done, steps):
-        figures = _learn(networks, [learners[at] for at in next(order)], config.warm_start_contrast, processes)
+        some = [learners[at] for at in next(order)]
+        figures = _learn(networks, some, config.warm_start_contrast, processes, config.token_budget)
         if not math.isfinite(figures["warm/loss"]):
             raise TrainingError(f"The loss of the warm start is not finite at step {step + 1}. Lower warm_start_lr.")
         torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
@@ -114,7 +117,13 @@ _Learner = tuple[tuple[int, ...], tuple[int, ...]]
 """Token ids of a user's request, and of the description."""
 
 
-def _learn(networks: Networks, chosen: Sequence[_Learner], contrast: float, processes: Processes) -> dict[str, float]:
+def _learn(
+    networks: Networks,
+    chosen: Sequence[_Learner],
+    contrast: float,
+    processes: Processes,
+    token_budget: int | None = None,
+) -> dict[str, float]:
     """The figures over all processes; the gradient is left in the inferrer's parameters."""
     tokens = sum(len(gold) for _, gold in chosen)
     own = processes.share(chosen)
@@ -126,9 +135,12 @@ def _learn(networks: Networks, chosen: Sequence[_Learner], contrast: float, proc
             f"{2 * processes.count}, or warm_start_contrast=0."
         )
     loss, matched = 0.0, 0.0
+    budget = budget_for(networks.lm.device, token_budget)
+    sizes = [sum(query.tokens for query in _queries(pair, contrast)) for pair in pairs]
     with processes.together():
-        for pair in pairs:
-            part, likelihood, right = _of_two(networks.inferrer, pair, contrast, tokens, len(chosen))
+        for batch in bucketed(sizes, budget):
+            some = [pairs[at] for at in batch]
+            part, likelihood, right = _of_pairs(networks.inferrer, some, contrast, tokens, len(chosen), budget)
             (part * processes.count).backward()  # of which the mean over the processes is taken
             loss += likelihood * processes.count
             matched += right / (len(own) // 2 * 2) if told else 0.0
@@ -137,18 +149,30 @@ def _learn(networks: Networks, chosen: Sequence[_Learner], contrast: float, proc
     return figures | ({"warm/matched": processes.mean(matched)} if told else {})
 
 
-def _of_two(
-    model: Any, pair: Sequence[_Learner], contrast: float, tokens: int, users: int
+def _queries(pair: Sequence[_Learner], contrast: float) -> list[Query]:
+    """Each user's request with its own description, or with both of the two where they are told apart."""
+    if contrast > 0 and len(pair) == 2:
+        return [Query(request, tuple(gold for _, gold in pair)) for request, _ in pair]
+    return [Query(request, (gold,)) for request, gold in pair]
+
+
+def _of_pairs(  # noqa: PLR0917 - private, called once
+    model: Any, pairs: Sequence[Sequence[_Learner]], contrast: float, tokens: int, users: int, budget: int
 ) -> tuple[torch.Tensor, float, float]:
-    """Of two users, or one: their part of the loss, its likelihood alone, and how many descriptions match."""
-    told = contrast > 0 and len(pair) == 2
-    golds = [gold for _, gold in pair]
-    queries = [Query(request, tuple(golds if told else [golds[at]])) for at, (request, _) in enumerate(pair)]
-    scores = score_queries_with_grad(model, queries)
-    own = [row[at if told else 0] for at, row in enumerate(scores)]
+    """Of users two by two, or one alone: their part of the loss, its likelihood, and how many descriptions match."""
+    queries = [_queries(pair, contrast) for pair in pairs]
+    found = iter(score_queries_with_grad(model, [one for both in queries for one in both], token_budget=budget))
+    own, margins = [], []
+    for both in queries:
+        scores = [next(found) for _ in both]
+        if len(both[0].continuations) == 1:
+            own += [score[0] for score in scores]
+            continue
+        own += [scores[0][0], scores[1][1]]
+        margins += [scores[0][0] - scores[1][0], scores[1][1] - scores[0][1]]
     likelihood = -torch.stack(own).sum() / tokens
-    if not told:
+    if not margins:
         return likelihood, likelihood.item(), 0.0
-    margins = torch.stack([scores[0][0] - scores[1][0], scores[1][1] - scores[0][1]])
-    part = likelihood - contrast * torch.nn.functional.logsigmoid(margins).sum() / users
-    return part, likelihood.item(), float((margins > 0).sum())
+    apart = torch.stack(margins)
+    part = likelihood - contrast * torch.nn.functional.logsigmoid(apart).sum() / users
+    return part, likelihood.item(), float((apart > 0).sum())
