@@ -33,12 +33,12 @@ from popi_sdk.models.trained import MANIFEST
 from popi_sdk.train import PopiTrainer, as_train_config
 
 LEFT_OUT = {"politics", "religion"}
-USERS = 6_000  # of StyleWorld
+USERS = 8_000  # of StyleWorld
 VARIANTS, SAID = 10, 12  # a persona as so many users, who said so much each
 BOTH: dict[str, Any] = {
     "dtype": "bfloat16",
-    "adapters": {"rank": 12, "alpha": 24},  # 14.7 MB both, in float16
-    "token_budget": 12_288,
+    "adapters": {"rank": 16, "alpha": 32, "last": 15},  # 9.8 MB both, in float16
+    "token_budget": 32_768,  # of an H200 each stage takes some 25 GiB, so that several fit
     "budget": 64,
     "input_budget": 400,
     "users_per_step": 16,
@@ -50,24 +50,24 @@ BOTH: dict[str, Any] = {
     "eval_users": 48,
     "save_every": 50,
 }
+RIVAL = {"steps": 360, "users_per_step": 48, "eval_every": 120}
 STAGES: dict[str, dict[str, Any]] = {
     "describe": {
-        "warm_start": 600,
-        "warm_start_generator": 150,
-        "warm_start_users": 32,
+        "warm_start": 500,
+        "warm_start_generator": 100,
+        "warm_start_users": 48,
         "warm_start_lr": 1e-3,
         "warm_start_contrast": 0.1,
         "steps": 1,  # a run has a schedule; this stage is all warm start
-        "eval_every": 75,
-        "token_budget": 24_576,
+        "eval_every": 50,
     },
-    "joint": {"start": "describe", "steps": 60, "eval_every": 20},
-    "sequential": {"start": "describe", "schedule": "sequential", "steps": 100, "eval_every": 50},
-    "population": {"schedule": "population", "steps": 400, "users_per_step": 32, "eval_every": 100},
-    "raw-trained": {"schedule": "raw-trained", "steps": 400, "users_per_step": 32, "eval_every": 100},
-    "opinions": {"steps": 80, "eval_every": 20, "generator_lr": 1e-4},
-    "opinions-population": {"schedule": "population", "steps": 320, "users_per_step": 32, "generator_lr": 1e-4},
-    "opinions-raw": {"schedule": "raw-trained", "steps": 320, "users_per_step": 32, "generator_lr": 1e-4},
+    "joint": {"start": "describe", "steps": 48, "eval_every": 16},
+    "sequential": {"start": "describe", "schedule": "sequential", "steps": 72, "eval_every": 36},
+    "population": RIVAL | {"schedule": "population"},
+    "raw-trained": RIVAL | {"schedule": "raw-trained"},
+    "opinions": {"steps": 40, "eval_every": 10, "generator_lr": 1e-4},
+    "opinions-population": RIVAL | {"schedule": "population", "generator_lr": 1e-4},
+    "opinions-raw": RIVAL | {"schedule": "raw-trained", "generator_lr": 1e-4},
 }
 SHIPPED: dict[str, Any] = {
     "data": ("StyleWorld 1, wide wordings", "model_written_personas"),

@@ -19,6 +19,8 @@ CHUNK = 1 << 23
 """Logits that are computed at once where they need not be held. On a CPU twice or a quarter of it was slower."""
 _SLICE = 1 << 21
 """Logits that are widened to float32 at once: 8 MiB, which stays in the cache."""
+_ON_GPU = 1 << 4
+"""There so many times as much of each: a GPU waits for its orders, not for its memory."""
 
 
 def token_log_probs(
@@ -65,9 +67,10 @@ def _by_chunks(
         return figures(scores, labels)
 
     graph = torch.is_grad_enabled()
-    if graph and len(labels) * anatomy.logits <= LOGITS:
+    times = _times(hidden)
+    if graph and len(labels) * anatomy.logits <= LOGITS * times:
         return of(hidden, labels)
-    rows = max(1, CHUNK // anatomy.logits)
+    rows = max(1, CHUNK * times // anatomy.logits)
     chunks = zip(hidden.split(rows), labels.split(rows), strict=True)
     if graph:
         return torch.cat([checkpoint(of, states, targets, use_reentrant=False) for states, targets in chunks])
@@ -169,4 +172,8 @@ def _wide(scores: torch.Tensor, temperature: float) -> torch.Tensor:
 
 
 def _rows(scores: torch.Tensor) -> int:
-    return max(1, _SLICE // int(scores.shape[-1]))
+    return max(1, _SLICE * _times(scores) // int(scores.shape[-1]))
+
+
+def _times(values: torch.Tensor) -> int:
+    return 1 if values.device.type == "cpu" else _ON_GPU

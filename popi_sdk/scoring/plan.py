@@ -37,7 +37,12 @@ def budget_for(device: torch.device, token_budget: int | None = None) -> int:
 
 
 def plan(
-    queries: Sequence[Query], anatomy: Anatomy | None, token_budget: int, packed: bool | Literal["auto"]
+    queries: Sequence[Query],
+    anatomy: Anatomy | None,
+    token_budget: int,
+    packed: bool | Literal["auto"],
+    *,
+    mixed: bool = False,
 ) -> list[list[Row]]:
     """Rows for all continuations, in batches of similar length.
 
@@ -46,6 +51,7 @@ def plan(
         anatomy: Of the model; None if its family is not known.
         token_budget: Most positions of a batch, padding included; a row that must be longer stands alone.
         packed: True: one row for each query; False: one for each continuation; auto: what costs less.
+        mixed: Whether rows with one continuation may wait behind the mask of the others: fewer passes, for a GPU.
 
     Raises:
         ConfigurationError: If rows must be packed and the model cannot read them.
@@ -68,7 +74,7 @@ def plan(
             (together if len(row.numbers) > 1 else alone).append(row)
     return [
         [rows[index] for index in batch]
-        for rows in (together, alone)
+        for rows in ((together + alone,) if mixed and together else (together, alone))
         for batch in bucketed([row.length for row in rows], token_budget)
     ]
 

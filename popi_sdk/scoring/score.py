@@ -182,7 +182,7 @@ def _passes(
     anatomy = dissect(model)
     if anatomy is None:
         budget = min(budget, max(1, LOGITS // vocabulary(model)))
-    for rows in plan(queries, anatomy, budget, packed):
+    for rows in plan(queries, anatomy, budget, packed, mixed=model.device.type != "cpu"):
         batch = lay_out(queries, rows, model.device)
         if anatomy is None:
             figures = log_probs_and_entropy if entropy else label_log_probs

@@ -132,7 +132,8 @@ class GeneratorLearner:
                     deltas[index] = self._delta(pairs[index], pi)
             if graded:
                 rows = score_queries_with_grad(model, [queries[index] for index in graded], token_budget=self._budget)
-                margins = torch.stack([self._delta(pairs[index], pi) for index, pi in zip(graded, rows, strict=True)])
+                some = [pairs[index] for index in graded]
+                margins = self.objective.deltas(some, torch.stack(rows), [self.references[pair] for pair in some])
                 weighed = margins.new_tensor([weights[index] for index in graded])
                 loss = (weighed * self.objective.loss(margins)).sum()
                 loss.backward()
