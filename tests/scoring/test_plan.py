@@ -10,6 +10,9 @@ from support.scoring_models import forward_passes, tiny
 
 from popi_sdk.scoring import Query, score_queries
 from popi_sdk.scoring.anatomy import dissect
+from popi_sdk.scoring.layout import lay_out
+from popi_sdk.scoring.logprobs import token_log_probs
+from popi_sdk.scoring.masks import masks_of
 from popi_sdk.scoring.plan import plan
 
 
@@ -62,3 +65,26 @@ def test_auto_is_taken_by_the_model() -> None:
     with forward_passes(model) as passes:
         score_queries(model, [_query(60, 4, 3), _query(2, 1, 5), _query(60, 1, 3)])
     assert passes == [(torch.Size([1, 59 + 4 * 3]), True), (torch.Size([2, 59 + 3]), False)]
+
+
+def test_mixed_rows_take_fewer_passes_and_give_the_same() -> None:
+    model = tiny("llama")
+    anatomy = dissect(model)
+    queries = [_query(40, 2, 5), _query(3, 1, 9), _query(2, 2, 30)]
+    apart = plan(queries, anatomy, 2048, "auto")
+    mixed = plan(queries, anatomy, 2048, "auto", mixed=True)
+    assert (len(apart), len(mixed)) == (2, 1)
+    assert sorted((row.place, row.numbers) for batch in apart for row in batch) == sorted(
+        (row.place, row.numbers) for row in mixed[0]
+    )
+    batch = lay_out(queries, mixed[0], "cpu")
+    assert batch.packed
+    with torch.no_grad():
+        hidden = anatomy.backbone(
+            input_ids=batch.ids, position_ids=batch.positions, attention_mask=masks_of(anatomy, batch, model.dtype)
+        )[0].flatten(0, 1)[batch.where]
+        found = torch.zeros(len(batch.owners)).index_add(
+            0, batch.segment, token_log_probs(anatomy, hidden, batch.labels)
+        )
+    wanted = score_queries(model, queries, packed=False)
+    assert found.tolist() == pytest.approx([wanted[place][number] for place, number in batch.owners], abs=1e-4)

@@ -64,3 +64,15 @@ def test_overlap_is_the_share_of_four_words_in_a_row() -> None:
     assert overlap("Be brief and formal always", signals) == 0.0
     assert overlap("keep it short", signals) == 0.0  # too few words to quote
     assert overlap("", signals) == 0.0
+
+
+def test_many_margins_at_once_are_those_of_each() -> None:
+    import torch
+
+    pairs = [PAIR, Pair("y", (1,), (5, 2), (8, 9, 2))]
+    policy = torch.tensor([[-4.0, -7.0], [-3.0, -1.5]])
+    references = [(-6.0, -5.0), (-2.0, -2.5)]
+    for options in ({}, {"length_normalised": True}):
+        made = objective(**options)
+        alone = [made.delta(*one) for one in zip(pairs, policy.tolist(), references, strict=True)]
+        assert made.deltas(pairs, policy, references).tolist() == pytest.approx(alone)
