@@ -34,6 +34,7 @@ _FIGURES = (
     ("accuracy/sampled", "accuracy, sampled", "{:.2f}"),
     ("generator/accuracy", "accuracy, stored", "{:.2f}"),
     ("generator/loss", "loss, generator", "{:.3f}"),
+    ("generator/matched", "summaries told apart", "{:.2f}"),
     ("warm/loss", "loss, nats a token", "{:.3f}"),
     ("warm/matched", "descriptions matched", "{:.2f}"),
     ("inferrer/kl", "KL, nats", "{:.4f}"),

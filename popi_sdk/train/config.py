@@ -64,6 +64,8 @@ class TrainConfig(BaseModel):
         group_size: Summaries sampled for each user, G in GRPO.
         pairs_per_summary: Held-out pairs that a summary is judged by in a step; more make the reward less noisy.
         summaries_for_generator: Of the G summaries of a user, those whose pairs train the generator; None for all.
+        generator_contrast: Weight of a second part of the generator's loss: a pair's margin behind the user's summary
+            has to be above that behind another user's of the same step. It costs a second pass over the pairs.
         warm_start: Supervised steps of the inferrer on gold descriptions, before all else.
         warm_start_generator: Then steps of the generator on the users' pairs behind gold descriptions, by the same loss
             and at `generator_lr`: it learns to follow a description before the inferrer is rewarded by it.
@@ -120,6 +122,7 @@ class TrainConfig(BaseModel):
     group_size: Annotated[int, Field(ge=2)] = 8
     pairs_per_summary: _Positive = 2
     summaries_for_generator: _Positive | None = None
+    generator_contrast: Annotated[float, Field(ge=0)] = 0.0
     warm_start: Annotated[int, Field(ge=0)] = 0
     warm_start_generator: Annotated[int, Field(ge=0)] = 0
     warm_start_users: _Positive | None = None

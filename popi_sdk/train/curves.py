@@ -73,8 +73,8 @@ _PANELS = (
     _Panel("Loss of the generator", {"generator/loss": "loss"}),
     _Panel("Loss of the warm start, nats a token", {"warm/loss": "loss"}),
     _Panel(
-        "Whose description is whose, % (warm start)",
-        {"warm/matched": "matched"},
+        "Whose summary is whose, %",
+        {"warm/matched": "warm start", "generator/matched": "generator"},
         scale=100.0,
         level=(50.0, "chance"),
         within=(45.0, 60.0),

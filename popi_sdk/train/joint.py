@@ -85,6 +85,7 @@ class Step:
                     self.examples[number].pairs, step * self.config.pairs_per_summary, self.config.pairs_per_summary
                 ),
                 learn=at % group < learners,
+                other=self._samples[(at + group) % len(self._samples)].text,  # of the next user
             )
             for at, (sample, number) in enumerate(zip(self._samples, example, strict=True))
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,9 @@ import torch
 
 from ..errors import TrainingError
 from ..prompts import Selection
-from ..scoring import Query, microbatches, score_queries, score_queries_with_grad
+from ..scoring import Query, score_queries, score_queries_with_grad
 from ..scoring.plan import budget_for
+from ..scoring.query import bucketed
 from .config import TrainConfig
 from .examples import Encoder, Pair
 from .networks import Networks
@@ -31,11 +33,13 @@ class Judged:
         context: A summary z, or the signals themselves; empty for the plain prompt.
         pairs: Held-out pairs of the user.
         learn: Whether theta learns from them.
+        other: What was written of another user, for `generator_contrast`; None if there is nobody.
     """
 
     context: str | Selection
     pairs: tuple[Pair, ...]
     learn: bool = True
+    other: str | Selection | None = None
 
 
 class GeneratorLearner:
@@ -90,7 +94,13 @@ class GeneratorLearner:
     def learn(self, judged: Sequence[Judged]) -> list[list[float]]:
         """One optimizer step of theta on the mean loss; the margins are those of before the step.
 
-        Each summary weighs the same, and within it each pair; all processes have the same number to learn from.
+        Each summary weighs the same, and within it each pair; all processes have the same number to learn from. With
+        `generator_contrast` c and a summary z' of another user the loss of a pair is
+
+            loss(Delta(z)) + c * loss(Delta(z) - Delta(z'))
+
+        In the second term the reference cancels out, and with it how likely the two answers are whatever is read: what
+        is left is what the summary does.
 
         Returns:
             Delta of every pair, nats, by summary.
@@ -98,14 +108,16 @@ class GeneratorLearner:
         Raises:
             TrainingError: If the loss or its gradient is not finite; theta is as before.
         """
-        queries, pairs = self._queries(judged), self._pairs(judged)
+        queries, others, pairs = self._queries(judged), self._others(judged), self._pairs(judged)
         learners = sum(one.learn for one in judged)
         weights = [1 / len(one.pairs) / learners if one.learn else 0.0 for one in judged for _ in one.pairs]
         with self.networks.generating() as model:
             self.optimizer.zero_grad(set_to_none=True)
             with self.processes.together():
-                loss, deltas = self._backward(model, queries, pairs, weights)
+                loss, deltas, told = self._backward(model, queries, others, pairs, weights)
             self._step(self.processes.mean(loss))
+        if self.config.generator_contrast:
+            self.metrics["generator/matched"] = self.processes.mean(statistics.fmean(told) if told else 0.5)
         return self._by_summary(judged, deltas)
 
     def state_dict(self) -> dict[str, Any]:
@@ -118,12 +130,22 @@ class GeneratorLearner:
         self.schedule.load_state_dict(state["schedule"])
 
     def _backward(
-        self, model: Any, queries: Sequence[Query], pairs: Sequence[Pair], weights: Sequence[float]
-    ) -> tuple[float, list[float]]:
-        """The loss, its gradient added up in theta, and the margins; what weighs nothing is scored alone."""
+        self,
+        model: Any,
+        queries: Sequence[Query],
+        others: Sequence[Query | None],
+        pairs: Sequence[Pair],
+        weights: Sequence[float],
+    ) -> tuple[float, list[float], list[bool]]:
+        """The loss, its gradient added up in theta, the margins, and which pairs tell the two contexts apart.
+
+        What weighs nothing is scored alone.
+        """
         deltas: list[float] = [0.0] * len(queries)
+        told: list[bool] = []
         total = 0.0
-        for batch in microbatches(queries, self._budget):
+        sizes = [one.tokens + (other.tokens if other else 0) for one, other in zip(queries, others, strict=True)]
+        for batch in bucketed(sizes, self._budget):
             graded = [index for index in batch if weights[index]]
             scored = [index for index in batch if not weights[index]]
             if scored:
@@ -131,16 +153,35 @@ class GeneratorLearner:
                 for index, pi in zip(scored, values, strict=True):
                     deltas[index] = self._delta(pairs[index], pi)
             if graded:
-                rows = score_queries_with_grad(model, [queries[index] for index in graded], token_budget=self._budget)
-                some = [pairs[index] for index in graded]
-                margins = self.objective.deltas(some, torch.stack(rows), [self.references[pair] for pair in some])
+                margins, gaps, which = self._margins(
+                    model,
+                    [queries[index] for index in graded],
+                    [others[index] for index in graded],
+                    [pairs[index] for index in graded],
+                )
                 weighed = margins.new_tensor([weights[index] for index in graded])
                 loss = (weighed * self.objective.loss(margins)).sum()
+                if which:
+                    apart = (weighed[which] * self.objective.loss(gaps)).sum()
+                    loss = loss + self.config.generator_contrast * apart
+                    told += (gaps > 0).tolist()
                 loss.backward()
                 total += loss.item()
                 for index, delta in zip(graded, margins.tolist(), strict=True):
                     deltas[index] = delta
-        return total, deltas
+        return total, deltas, told
+
+    def _margins(
+        self, model: Any, queries: Sequence[Query], others: Sequence[Query | None], pairs: Sequence[Pair]
+    ) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+        """Delta of each pair; how far it is above that behind the other context, and of which pairs there is one."""
+        which = [at for at, other in enumerate(others) if other is not None]
+        rivals = [other for other in others if other is not None]
+        rows = score_queries_with_grad(model, [*queries, *rivals], token_budget=self._budget)
+        both = [*pairs, *(pairs[at] for at in which)]
+        deltas = self.objective.deltas(both, torch.stack(rows), [self.references[pair] for pair in both])
+        margins = deltas[: len(pairs)]
+        return margins, margins[which] - deltas[len(pairs) :], which
 
     def _step(self, loss: float) -> None:
         """Finished here: the trainer of the inferrer would clip all parameters together."""
@@ -167,6 +208,18 @@ class GeneratorLearner:
             with self.networks.frozen() as model:
                 self.references.compute(model, missing)
         return [self.encoder.reading(one.context, pair) for one in judged for pair in one.pairs]
+
+    def _others(self, judged: Sequence[Judged]) -> list[Query | None]:
+        """The same pairs behind what was written of another user, where theta is to tell the two apart."""
+        wanted = [
+            bool(self.config.generator_contrast) and one.learn and one.other is not None and one.other != one.context
+            for one in judged
+        ]
+        return [
+            self.encoder.reading(one.other or "", pair) if apart else None
+            for one, apart in zip(judged, wanted, strict=True)
+            for pair in one.pairs
+        ]
 
     def _delta(self, pair: Pair, policy: Any) -> Any:
         return self.objective.delta(pair, policy, self.references[pair])

@@ -60,7 +60,7 @@ def test_a_real_run(tiny_folder: Path, small, tmp_path: Path) -> None:
     assert path == tmp_path / "mine" / "run" / "curves.svg"
     said = texts(path)
     titles = ["Accuracy on dev users, %", "Reward of a summary", "Tokens of a summary", "Loss of the generator"]
-    titles += ["Loss of the warm start, nats a token", "Whose description is whose, % (warm start)"]
+    titles += ["Loss of the warm start, nats a token", "Whose summary is whose, %"]
     assert {*titles, "own summary", "another user's", "own, frozen base", "another's, frozen base", "chance"} <= {*said}
     panels = said.count("step")
     assert said.count("warm start") == 2  # in the panels of its figures: the others begin where there is something

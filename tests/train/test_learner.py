@@ -151,3 +151,60 @@ def test_references_are_computed_once_and_kept(trainer, tmp_path, tiny_folder) -
         assert again[pair] == pytest.approx(fresh[pair], abs=1e-4)
         assert again[pair] == pytest.approx(built.references[pair], abs=1e-4)
         assert all(math.isfinite(value) and value < 0 for value in again[pair])
+
+
+def test_telling_two_summaries_apart_by_hand_and_its_gradient(trainer) -> None:
+    built = trainer(generator_contrast=0.7)
+    learner = learner_of(built)
+    texts = ["small warm quick", "large"]
+    judged = [
+        Judged(text, one.pairs[:2], other=texts[1 - at])
+        for at, (text, one) in enumerate(zip(texts, built.train_examples, strict=False))
+    ]
+    theta = learner.parameters
+
+    def by_hand() -> tuple[float, float]:
+        own = learner.margins(judged)
+        other = learner.margins([Judged(one.other, one.pairs) for one in judged])
+        rows = [(a, a - b) for mine, theirs in zip(own, other, strict=True) for a, b in zip(mine, theirs, strict=True)]
+        beta = built.config.beta
+        loss = sum(dpo_loss(a, beta) + 0.7 * dpo_loss(gap, beta) for a, gap in rows) / len(rows)
+        return loss, sum(gap > 0 for _, gap in rows) / len(rows)
+
+    with torch.no_grad():
+        for at, parameter in enumerate(theta):
+            parameter.normal_(0.0, 0.05, generator=torch.Generator().manual_seed(at))
+    wanted, matched = by_hand()
+    grads: list[torch.Tensor] = []
+    learner.optimizer.register_step_pre_hook(lambda *_: grads.extend(one.grad.clone() for one in theta))
+    learner.optimizer.param_groups[0]["lr"] = 0.0
+    learner.config = learner.config.model_copy(update={"max_grad_norm": 1e9})
+    learner.learn(judged)
+    assert learner.metrics["generator/loss"] == pytest.approx(wanted, rel=1e-4)
+    assert learner.metrics["generator/matched"] == matched
+    norm = grads[0].norm()
+    with torch.no_grad():
+        theta[0].add_(grads[0] / norm, alpha=1e-2)
+        above, _ = by_hand()
+        theta[0].add_(grads[0] / norm, alpha=-2e-2)
+        below, _ = by_hand()
+    assert (above - below) / 2e-2 == pytest.approx(float(norm), rel=0.03)
+
+
+@pytest.mark.parametrize("other", [None, "small warm quick"])
+def test_nobody_to_be_told_apart_from_is_no_second_part(trainer, other: str | None) -> None:
+    losses = []
+    for weight in (0.0, 0.7):
+        built = trainer(generator_contrast=weight)
+        learner = learner_of(built)
+        learner.learn([Judged("small warm quick", built.train_examples[0].pairs[:2], other=other)])
+        losses.append(learner.metrics["generator/loss"])
+    assert losses[0] == losses[1]
+
+
+def test_summaries_of_a_step_are_told_apart_in_training(trainer) -> None:
+    built = trainer(generator_contrast=1.0, steps=2)
+    built.train()
+    assert all(0 <= entry["generator/matched"] <= 1 for entry in built.history)
+    alone = trainer(generator_contrast=1.0, steps=1, users_per_step=1)
+    assert alone.train().history[0]["generator/loss"] > 0
