@@ -4,8 +4,10 @@
 
 DATA is the folder with the collected data sets, DIR where each stage writes its trained directory, DIR/STAGE:
 
-- `describe`: the inferrer learns to write descriptions of users, then the generator to follow them.
-- `joint`: from there, both learn together; its result is the model that is shipped.
+- `describe`: the inferrer learns to write descriptions of users. Its result is kept in benchmarks/checkpoints, where
+  the next stage takes it from if DIR has none.
+- `follow`: from there, the generator learns to follow gold descriptions.
+- `joint`: from there, both learn together; its result is the model that is to be shipped.
 - `sequential`: from there too: the inferrer alone, then the generator on its summaries, by as many tokens.
 - `population`, `raw-trained`: generators that read nothing, or the clipped signals, on as many pairs.
 - `opinions`, `opinions-population`, `opinions-raw`: the same for polis and ukp_convarg, where nobody is described;
@@ -54,15 +56,22 @@ RIVAL = {"steps": 360, "users_per_step": 48, "eval_every": 120}
 STAGES: dict[str, dict[str, Any]] = {
     "describe": {
         "warm_start": 500,
-        "warm_start_generator": 100,
         "warm_start_users": 48,
         "warm_start_lr": 1e-3,
         "warm_start_contrast": 0.1,
         "steps": 1,  # a run has a schedule; this stage is all warm start
         "eval_every": 50,
     },
-    "joint": {"start": "describe", "steps": 48, "eval_every": 16},
-    "sequential": {"start": "describe", "schedule": "sequential", "steps": 72, "eval_every": 36},
+    "follow": {
+        "start": "describe",
+        "warm_start_generator": 300,
+        "warm_start_users": 64,
+        "generator_contrast": 1.0,
+        "steps": 1,
+        "eval_every": 100,
+    },
+    "joint": {"start": "follow", "steps": 48, "eval_every": 16},
+    "sequential": {"start": "follow", "schedule": "sequential", "steps": 72, "eval_every": 36},
     "population": RIVAL | {"schedule": "population"},
     "raw-trained": RIVAL | {"schedule": "raw-trained"},
     "opinions": {"steps": 40, "eval_every": 10, "generator_lr": 1e-4},
@@ -76,6 +85,7 @@ SHIPPED: dict[str, Any] = {
     "licence": "apache-2.0",
     "language": "en",
 }
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
 OPINIONS = ("polis", "ukp_convarg")
 
 
@@ -125,15 +135,23 @@ def main() -> None:
     train, dev = opinions(given.data) if of_opinions else described(given.data, given.users)
     output = given.directory / given.stage
     if "start" in options:
-        options["start"] = str(given.directory / options["start"])
-        while not (Path(options["start"]) / MANIFEST).exists():
-            time.sleep(0.2)
+        options["start"] = str(_started(given.directory, options["start"]))
     config = as_train_config(**options)
     with watching(config.phases, quiet=False) as watch:
         trainer = PopiTrainer(config, train, dev, output=output, progress=watch.entry, began=watch.began)
         trainer.train(resume=(output / "run").exists())
     about = {"data": OPINIONS, "dev": " and ".join(OPINIONS), "language": "en"} if of_opinions else SHIPPED
     trainer.save_pretrained(output, about=about)
+
+
+def _started(directory: Path, stage: str) -> Path:
+    """Where a stage is; waits until it is there."""
+    kept = CHECKPOINTS / stage
+    if not (directory / stage).exists() and (kept / MANIFEST).exists():
+        return kept
+    while not (directory / stage / MANIFEST).exists():
+        time.sleep(0.2)
+    return directory / stage
 
 
 def _value(text: str) -> int | float | str:
