@@ -20,28 +20,25 @@ from popi_sdk.data import UserRecord, open_data
 from popi_sdk.data.styleworld.naming import Naming, naming
 from popi_sdk.errors import PopiError
 from popi_sdk.evals.metrics import ratio_over_users
+from popi_sdk.generators.hf import HfGenerator
+from popi_sdk.inferrers.prompted import PromptedInferrer
 from popi_sdk.inferrers.registry import create_inferrer
 from popi_sdk.models.causal_lm import load_causal_lm
 
 from .report import machine, table
 
-BUDGET = 64
+BUDGET = 64  # tokens of the default model
 
 
 def summaries(spec: str, users: Sequence[UserRecord]) -> list[str]:
     """By user; empty where there is none."""
     if spec == "gold":
         return [one.gold or "" for one in users]
+    reader = HfGenerator.from_model(load_causal_lm(dtype="bfloat16"))
     options: dict[str, Any] = {"dtype": "bfloat16"} if spec.startswith("trained:") else {}
-    if spec == "prompted":
-        from popi_sdk.generators.hf import HfGenerator
-        from popi_sdk.inferrers.prompted import PromptedInferrer
-
-        inferrer: Any = PromptedInferrer(HfGenerator.from_model(load_causal_lm(dtype="bfloat16")), input_budget=400)
-    else:
-        inferrer = create_inferrer(spec, **options)
+    inferrer = PromptedInferrer(reader, input_budget=400) if spec == "prompted" else create_inferrer(spec, **options)
     with inferrer:
-        found = inferrer.infer_batch([one.signals for one in users], budget=BUDGET)
+        found = inferrer.infer_batch([one.signals for one in users], budget=BUDGET, counter=reader)
     return ["" if isinstance(one, PopiError) else one.text for one in found]
 
 

@@ -95,7 +95,7 @@ def writers_for(methods: Sequence[Method], model: CausalLM, *, budget: int, raw_
         methods: The rows.
         model: Who is asked in the row `prompted`, and whose tokens count.
         budget: Most tokens of a summary; a trained model has its own.
-        raw_budget: Most tokens of signals that a model is shown.
+        raw_budget: Most tokens of signals that a model is shown; one that was trained reads as many as in training.
     """
     counter = ModelCounter(model)
     for name in dict.fromkeys(method.writer for method in methods if method.writer is not None):
@@ -106,7 +106,7 @@ def writers_for(methods: Sequence[Method], model: CausalLM, *, budget: int, raw_
         elif name == "prompted":
             yield SummaryWriter(name, _asking(model, raw_budget), budget, counter)
         else:
-            yield _trained_writer(name, methods, model, raw_budget)
+            yield _trained_writer(name, methods, model)
 
 
 def _asking(model: CausalLM, raw_budget: int) -> PromptedInferrer:
@@ -115,11 +115,11 @@ def _asking(model: CausalLM, raw_budget: int) -> PromptedInferrer:
     return PromptedInferrer(HfGenerator.from_model(model, timeout=NO_HURRY), input_budget=raw_budget)
 
 
-def _trained_writer(name: str, methods: Sequence[Method], model: CausalLM, raw_budget: int) -> SummaryWriter:
+def _trained_writer(name: str, methods: Sequence[Method], model: CausalLM) -> SummaryWriter:
     trained = next(method.source for method in methods if method.writer == name and method.source is not None)
     path = trained.inferrer_path
     if path is None:
         raise ConfigurationError(f"{trained.directory} has no inferrer to write summaries.")
-    inferrer = _asking(load_part(trained, path, model), raw_budget)
+    inferrer = _asking(load_part(trained, path, model), trained.input_budget)
     inferrer.options = GenerationOptions(max_tokens=trained.budget)  # as it was trained, and as `trained:DIR` asks it
     return SummaryWriter(name, inferrer, trained.budget, ModelCounter(model))

@@ -48,11 +48,17 @@ class PromptedInferrer(PreferenceInferrer):
             many were. Counted by the generator's tokenizer, or as four UTF-8 bytes a token where it has none.
         options: How to generate; None for the backend's own sampling, with room for the budget.
 
+    Attributes:
+        counter: Who counts a summary's tokens where the caller names nobody: the UTF-8 byte bound.
+        words: How many words are asked for; None for what suits the budget.
+
     Raises:
         ConfigurationError: If the input budget is not positive.
     """
 
     name = "prompted"
+    counter: TokenCounter = ByteCounter()
+    words: int | None = None
 
     def __init__(
         self,
@@ -77,10 +83,10 @@ class PromptedInferrer(PreferenceInferrer):
         max_retries: int | None = None,
     ) -> PreferenceSummary:
         known = as_signals(signals)
-        counter = counter or ByteCounter()
+        counter = counter or self.counter
         selection = self._select(known)
         generation = self.generator.generate(
-            render_infer(selection, words=_words(budget, counter)),
+            render_infer(selection, words=self._words(budget, counter)),
             self._options(budget, counter),
             timeout=timeout,
             max_retries=max_retries,
@@ -99,10 +105,10 @@ class PromptedInferrer(PreferenceInferrer):
         import asyncio
 
         known = as_signals(signals)
-        counter = counter or ByteCounter()
+        counter = counter or self.counter
         selection = await asyncio.to_thread(self._select, known)  # counting may ask an engine, or take long
         generation = await self.generator.agenerate(
-            render_infer(selection, words=_words(budget, counter)),
+            render_infer(selection, words=self._words(budget, counter)),
             self._options(budget, counter),
             timeout=timeout,
             max_retries=max_retries,
@@ -117,7 +123,7 @@ class PromptedInferrer(PreferenceInferrer):
         Raises:
             PopiError: If the generator failed; a user without readable signals or summary is an item.
         """
-        counter = counter or ByteCounter()
+        counter = counter or self.counter
         results: dict[int, PreferenceSummary | PopiError] = {}
         asked: list[tuple[int, Selection, tuple[Signal, ...]]] = []
         for place, signals in enumerate(users):
@@ -126,7 +132,7 @@ class PromptedInferrer(PreferenceInferrer):
                 asked.append((place, self._select(known), known))
             except PopiError as error:
                 results[place] = error
-        words = _words(budget, counter)
+        words = self._words(budget, counter)
         requests = [render_infer(selection, words=words) for _, selection, _ in asked]
         generations = self.generator.generate_batch(requests, self._options(budget, counter)) if asked else []
         for (place, selection, known), generation in zip(asked, generations, strict=True):
@@ -140,6 +146,12 @@ class PromptedInferrer(PreferenceInferrer):
     def identity(self) -> str:
         options = self.options.model_dump_json() if self.options else ""
         return f"{self.name}:{self.generator.identity}:{template_digest('infer')}:{self.input_budget}:{options}"
+
+    def _words(self, budget: int, counter: TokenCounter) -> int:
+        """Words to ask for; an English word has six bytes with its space."""
+        if self.words is not None:
+            return self.words
+        return max(8, budget // 6) if _estimates(counter) else words_for(budget)
 
     def _select(self, signals: Sequence[Signal]) -> Selection:
         unit = _BYTES_PER_TOKEN if _estimates(self.generator) else 1
@@ -241,11 +253,6 @@ def _says_something(sentence: str) -> bool:
 def words_for(budget: int) -> int:
     """Words to ask for where the budget is counted in a model's tokens: some are needed for what goes beyond."""
     return max(8, budget * 3 // 5)
-
-
-def _words(budget: int, counter: TokenCounter) -> int:
-    """Words to ask for; an English word has six bytes with its space."""
-    return max(8, budget // 6) if _estimates(counter) else words_for(budget)
 
 
 def _estimates(counter: TokenCounter) -> bool:

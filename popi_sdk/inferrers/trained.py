@@ -13,7 +13,7 @@ from ..generators.llamacpp import LlamaCppGenerator
 from ..models.catalog import CATALOG, DEFAULT_MODEL
 from ..models.trained import TrainedModel, is_adapter, read_trained, trained_folder
 from ..prompts import template_digest
-from .prompted import PromptedInferrer
+from .prompted import PromptedInferrer, words_for
 
 __all__ = ["Engine", "TrainedInferrer", "check_templates", "part_generator"]
 
@@ -36,6 +36,7 @@ class TrainedInferrer(PromptedInferrer):
 
     Attributes:
         trained: What the directory says of itself.
+        counter: Its own tokenizer.
 
     Raises:
         ConfigurationError: If it is not there, or has no inferrer; at first use, if its base has other weights now.
@@ -66,6 +67,8 @@ class TrainedInferrer(PromptedInferrer):
             input_budget=self.trained.input_budget,
             options=GenerationOptions(max_tokens=self.trained.budget),  # where sampling ended in training
         )
+        self.words = words_for(self.trained.budget)  # whatever the budget is now: another request was never seen
+        self.counter = self.generator
 
     @classmethod
     def from_spec(cls, spec: BackendSpec, **options: Any) -> Self:

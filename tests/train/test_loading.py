@@ -16,6 +16,8 @@ from safetensors.torch import load_file, save_file
 from popi_sdk import ConfigurationError, Personalizer, __version__
 from popi_sdk.data import tinyworld
 from popi_sdk.evals import as_config, evaluate
+from popi_sdk.evals.methods import methods_for
+from popi_sdk.evals.writers import writers_for
 from popi_sdk.generators.hf import HfGenerator
 from popi_sdk.inferrers.trained import TrainedInferrer
 from popi_sdk.models import causal_lm, shared
@@ -152,3 +154,30 @@ def test_whole_models_stay_two(trainer, tmp_path: Path) -> None:
         popi.personalize(records()[0].signals, "show the river")
         first, second = popi.inferrer.generator._worker().model(), popi.generator._worker().model()
         assert not torch.equal(next(first.model.parameters()), next(second.model.parameters()))
+
+
+def test_it_is_asked_as_in_training_whatever_the_budget(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int | None]] = []
+    batch = HfGenerator.generate_batch
+
+    def kept(self, requests, options=None, **more):
+        asked.extend((request[-1]["content"], options.max_tokens) for request in requests)
+        return batch(self, requests, options, **more)
+
+    monkeypatch.setattr(HfGenerator, "generate_batch", kept)
+    users = [one.signals for one in records()]
+    with TrainedInferrer(saved, **FLOAT32) as inferrer:
+        first, *_ = inferrer.infer_batch(users[:1])
+        inferrer.infer_batch(users[:1], budget=300)
+        assert inferrer.counter is inferrer.generator
+    assert len(set(asked)) == 1
+    assert asked[0][1] == 4
+    assert first.tokenizer == inferrer.generator.tokenizer  # counted by its own tokenizer, not by bytes
+    assert first.tokens <= 4
+
+
+def test_an_evaluation_shows_it_as_many_signals_as_training_did(trainer, tmp_path: Path) -> None:
+    trained = trainer(input_budget=12).train().save_pretrained(tmp_path / "few")
+    model = causal_lm.load_causal_lm(read_trained("few", trained).base_model, dtype="float32")
+    [writer] = writers_for(methods_for([f"few={trained}"], gold=False), model, budget=16, raw_budget=512)
+    assert writer.inferrer.input_budget == 12
