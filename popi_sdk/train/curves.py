@@ -74,7 +74,7 @@ _PANELS = (
     _Panel("Loss of the warm start, nats a token", {"warm/loss": "loss"}),
     _Panel(
         "Whose summary is whose, %",
-        {"warm/matched": "warm start", "generator/matched": "generator"},
+        {"warm/matched": "by the inferrer", "generator/matched": "by the generator"},
         scale=100.0,
         level=(50.0, "chance"),
         within=(45.0, 60.0),

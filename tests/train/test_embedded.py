@@ -84,7 +84,7 @@ def test_the_text_of_transformers_with_each_adapter_and_without(tiny: Path, trai
 
 
 def test_both_halves_of_a_trained_directory(tiny: Path, trained: Path, cache: Path) -> None:
-    signals, prompt = ["Shorter, please."], "What is a firewall?"
+    signals, prompt = ["Keep it short."], "What is a firewall?"
     options = {"options": {"max_tokens": 4}, "budget": 64}
     with Personalizer.from_pretrained(trained, engine="llamacpp", backend=EMBEDDED, **options) as popi:
         summary = popi.infer(signals)
