@@ -39,7 +39,8 @@ def test_a_timeout_of_a_batch_and_of_the_generators_own(hf_model):
 
 
 def test_those_who_wait_time_out_too_and_the_others_go_on(hf_model):
-    with HfGenerator.from_model(hf_model, batch_size=1) as generator, slow(hf_model):
+    # So slow that the first call is still at it when the last of the others asks, on a busy machine too.
+    with HfGenerator.from_model(hf_model, batch_size=1) as generator, slow(hf_model, 0.2):
         with generator.stream(STORY, ENDLESS) as stream:
             next(stream)
             for mode in MODES:
