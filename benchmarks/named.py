@@ -54,13 +54,13 @@ def row(spec: str, texts: Sequence[str], users: Sequence[UserRecord]) -> tuple[s
         return f"{100 * found.mean:.0f} ({100 * found.low:.0f}-{100 * found.high:.0f})"
 
     cared_other = [one.right + one.wrong + one.missing for one in other]
-    named_right = ratio_over_users([one.right for one in own], [max(1, one.right + one.wrong) for one in own])
+    right, wrong = sum(one.right for one in own), sum(one.wrong for one in own)
     return (
         f"`{spec}`",
         share(own, "right", cared),
         share(own, "wrong", cared),
         share(own, "spurious", free),
-        f"{100 * named_right.mean:.0f}",
+        f"{100 * right / (right + wrong):.0f}" if right + wrong else "-",
         share(other, "right", cared_other),
         share(other, "wrong", cared_other),
     )

@@ -8,8 +8,9 @@ DATA is the folder with the collected data sets, DIR where each stage writes its
   the next stage takes it from if DIR has none.
 - `follow`: from there, the generator learns to follow gold descriptions.
 - `joint`: from there, both learn together; its result is the model that is to be shipped.
-- `sequential`: from there too: the inferrer alone, then the generator on its summaries, by as many tokens.
-- `population`, `raw-trained`: generators that read nothing, or the clipped signals, on as many pairs.
+- `sequential`: from there too: the inferrer alone, then the generator on its summaries.
+- `population`, `raw-trained`: generators that read nothing, or the clipped signals, on as many pairs as
+  `follow` and `joint` together.
 - `opinions`, `opinions-population`, `opinions-raw`: the same for polis and ukp_convarg, where nobody is described;
   evaluated, never shipped: political opinions.
 
@@ -24,15 +25,17 @@ from __future__ import annotations
 import argparse
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from popi_sdk.cli.train_view import watching
 from popi_sdk.data import UserRecord, open_data
 from popi_sdk.data.styleworld import generate
 from popi_sdk.models.trained import MANIFEST
-from popi_sdk.train import PopiTrainer, as_train_config
+from popi_sdk.train import PopiTrainer, as_train_config, training_users
 
 LEFT_OUT = {"politics", "religion"}
 USERS = 8_000  # of StyleWorld
@@ -52,7 +55,7 @@ BOTH: dict[str, Any] = {
     "eval_users": 48,
     "save_every": 50,
 }
-RIVAL = {"steps": 360, "users_per_step": 48, "eval_every": 120}
+RIVAL = {"steps": 528, "users_per_step": 48, "eval_every": 132}
 STAGES: dict[str, dict[str, Any]] = {
     "describe": {
         "warm_start": 500,
@@ -75,8 +78,8 @@ STAGES: dict[str, dict[str, Any]] = {
     "population": RIVAL | {"schedule": "population"},
     "raw-trained": RIVAL | {"schedule": "raw-trained"},
     "opinions": {"steps": 40, "eval_every": 10, "generator_lr": 1e-4},
-    "opinions-population": RIVAL | {"schedule": "population", "generator_lr": 1e-4},
-    "opinions-raw": RIVAL | {"schedule": "raw-trained", "generator_lr": 1e-4},
+    "opinions-population": RIVAL | {"schedule": "population", "steps": 107, "generator_lr": 1e-4},
+    "opinions-raw": RIVAL | {"schedule": "raw-trained", "steps": 107, "generator_lr": 1e-4},
 }
 SHIPPED: dict[str, Any] = {
     "data": ("StyleWorld 1, wide wordings", "model_written_personas"),
@@ -91,7 +94,7 @@ OPINIONS = ("polis", "ukp_convarg")
 
 def described(data: Path, users: int) -> tuple[list[UserRecord], list[UserRecord]]:
     """Users of StyleWorld and personas to learn from; dev users of StyleWorld."""
-    people = list(personas(data)) * bool(users > 100)
+    people = list(personas(data))
     styled = list(generate("train", users, wide=True))
     train = random.Random("shipped").sample(styled + people, len(styled) + len(people))
     return train, list(open_data("styleworld", split="dev"))
@@ -111,13 +114,8 @@ def personas(data: Path) -> Iterator[UserRecord]:
 
 
 def opinions(data: Path) -> tuple[list[UserRecord], list[UserRecord]]:
-    """Users of polis and ukp_convarg; a third of those to look at are of the latter."""
-
-    def of(name: str, split: str) -> Sequence[UserRecord]:
-        return list(open_data(data / name / "train_dev.jsonl.gz", split=split))
-
-    train = [one for name in OPINIONS for one in of(name, "train")]
-    return train, of(OPINIONS[0], "dev")[:32] + of(OPINIONS[1], "dev")[:16]
+    """Users of polis and ukp_convarg, in turn."""
+    return training_users([data / name / "train_dev.jsonl.gz" for name in OPINIONS])
 
 
 def main() -> None:
@@ -129,7 +127,9 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="another number of the stage")
     given = parser.parse_args()
     options = (
-        BOTH | STAGES[given.stage] | {key: _value(text) for key, _, text in (one.partition("=") for one in given.set)}
+        BOTH
+        | STAGES[given.stage]
+        | {key: yaml.safe_load(text) for key, _, text in (one.partition("=") for one in given.set)}
     )
     of_opinions = given.stage.startswith("opinions")
     train, dev = opinions(given.data) if of_opinions else described(given.data, given.users)
@@ -152,15 +152,6 @@ def _started(directory: Path, stage: str) -> Path:
     while not (directory / stage / MANIFEST).exists():
         time.sleep(0.2)
     return directory / stage
-
-
-def _value(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 if __name__ == "__main__":

@@ -50,7 +50,8 @@ class PreferenceInferrer(ABC):
         Args:
             signals: Anything that `as_signals` takes.
             budget: Most tokens of the summary.
-            counter: Who counts them: the generator that will read the summary. None for the UTF-8 byte bound.
+            counter: Who counts them: the generator that will read the summary. None for the UTF-8 byte bound, and for
+                the own tokenizer of an inferrer that was trained.
             timeout: Seconds for one try, where a model is asked.
             max_retries: Further tries after the first, where a model is asked.
 

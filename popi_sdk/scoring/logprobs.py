@@ -176,4 +176,4 @@ def _rows(scores: torch.Tensor) -> int:
 
 
 def _times(values: torch.Tensor) -> int:
-    return 1 if values.device.type == "cpu" else _ON_GPU
+    return _ON_GPU if values.device.type == "cuda" else 1

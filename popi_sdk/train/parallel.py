@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 __all__ = ["by_chunks"]
@@ -30,6 +32,7 @@ def by_chunks(work: Callable[[Sequence[Item]], Made], items: Sequence[Item]) -> 
         items: Sent to the processes, as are the results back.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    cores //= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # as many as the launcher started here do the same
     chunks = [items[at : at + _CHUNK] for at in range(0, len(items), _CHUNK)]
     if len(items) < MANY or cores < 2 or multiprocessing.current_process().daemon:
         return [work(chunk) for chunk in chunks]
@@ -42,11 +45,14 @@ def by_chunks(work: Callable[[Sequence[Item]], Made], items: Sequence[Item]) -> 
             context = multiprocessing.get_context("fork")
             with ProcessPoolExecutor(min(cores, len(chunks)), mp_context=context, initializer=_begin) as pool:
                 return list(pool.map(_worked, chunks))
+    except BrokenProcessPool:  # one was killed, for its memory say
+        return [work(chunk) for chunk in chunks]
     finally:
         _work = None
 
 
 def _begin() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that started them ends them
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # its threads were not forked along
 
 

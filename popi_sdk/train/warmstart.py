@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -66,10 +67,8 @@ def warm_start(
     optimizer = torch.optim.AdamW(parameters, lr=config.warm_start_lr or config.inferrer_lr, weight_decay=0.0)
     # The rate does not fall: an inferrer that is too sure of itself has nothing to be rewarded for.
     schedule = get_constant_schedule_with_warmup(optimizer, math.ceil(config.warmup * steps))
-    order = batches(len(learners), config, config.warm_start_users)
     done = _restored(checkpoints, phase, networks, optimizer, schedule)
-    for _ in range(done):
-        next(order)
+    order = islice(batches(len(learners), config, config.warm_start_users), done, None)
     for step in range(done, steps):
         some = [learners[at] for at in next(order)]
         figures = _learn(networks, some, config.warm_start_contrast, processes, config.token_budget)

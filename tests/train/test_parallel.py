@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Sequence
 
 import pytest
@@ -48,6 +49,24 @@ def test_an_error_in_another_process_is_an_error_here() -> None:
     with pytest.raises(TrainingError, match="item 0"):
         by_chunks(fail, range(parallel.MANY))
     assert parallel._work is None
+
+
+@FORKS
+def test_what_a_killed_process_had_is_done_here() -> None:
+    here = os.getpid()
+
+    def killed(items: Sequence[int]) -> int:
+        if os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return items[0]
+
+    assert by_chunks(killed, range(parallel.MANY))[:2] == [0, 64]
+
+
+@FORKS
+def test_processes_of_a_launcher_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(len(os.sched_getaffinity(0))))
+    assert {process for _, process in flat(by_chunks(squares, range(parallel.MANY)))} == {os.getpid()}
 
 
 @FORKS

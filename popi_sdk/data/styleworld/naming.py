@@ -42,8 +42,8 @@ def named(text: str) -> dict[str, set[str]]:
     rest = _plain(text)
     found: dict[str, set[str]] = {}
     for phrasing, axis, value in _phrasings():
-        if phrasing in rest:
-            rest = rest.replace(phrasing, "#")  # a shorter phrasing that stands in a longer one is not meant
+        rest, times = phrasing.subn("#", rest)  # a shorter phrasing that stands in a longer one is not meant
+        if times:
             found.setdefault(axis, set()).add(value)
     return found
 
@@ -62,7 +62,7 @@ def _plain(text: str) -> str:
 
 
 @cache
-def _phrasings() -> tuple[tuple[str, str, str], ...]:
+def _phrasings() -> tuple[tuple[re.Pattern[str], str, str], ...]:
     """All phrasings with their axis and value; the longest come first."""
     found = [
         (_plain(phrasing), axis, value)
@@ -72,4 +72,5 @@ def _phrasings() -> tuple[tuple[str, str, str], ...]:
         for value in values
         for phrasing in chain.from_iterable(table[axis][value].values())
     ]
-    return tuple(sorted(found, key=lambda one: (-len(one[0]), one)))
+    longest = sorted(found, key=lambda one: (-len(one[0]), one))
+    return tuple((re.compile(rf"(?<!\w){re.escape(words)}(?!\w)"), axis, value) for words, axis, value in longest)
