@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from . import cold_start, eval_scaling, hf_batch, import_time, install_size, overhead, scoring, train_step
+from . import cold_start, eval_scaling, hf_batch, import_time, install_size, overhead, scoring, tinyworld, train_step
 from .report import machine
 
 ALL = {
@@ -16,6 +16,7 @@ ALL = {
     "scoring": scoring.main,
     "eval_scaling": eval_scaling.main,
     "train_step": train_step.main,
+    "tinyworld": tinyworld.main,
 }
 
 

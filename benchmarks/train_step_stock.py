@@ -18,7 +18,7 @@ from popi_sdk.train.config import TrainConfig, as_train_config
 from popi_sdk.train.examples import Encoder, Example
 from popi_sdk.train.objective import Objective
 
-from .train_step import DEVICE, GROUP, MICRO_BATCH, OPTIONS, SUMMARY, USERS, Phases, records, wrap_grpo, written
+from .train_step import DEVICE, GROUP, MICRO_BATCH, OPTIONS, SUMMARY, Phases, records, wrap_grpo, written
 
 
 def run(lm: CausalLM, phases: Phases) -> None:
@@ -26,11 +26,12 @@ def run(lm: CausalLM, phases: Phases) -> None:
     encoder = Encoder(lm, budget=config.budget, input_budget=config.input_budget)
     examples = encoder.examples(records(lm))
     with tempfile.TemporaryDirectory() as scratch:
-        theta = Theta(lm, config, encoder, examples, scratch)
+        model = load_causal_lm(dtype="bfloat16", device=DEVICE).model
+        theta = Theta(model, lm, config, encoder, examples, scratch)
         trainer = Scripted(
             model=lm.model,
             reward_funcs=theta.reward,
-            args=_grpo_config(config, lm, scratch),
+            args=grpo_config(config, scratch, generation_kwargs={"suppress_tokens": [lm.tokenizer.eos_token_id]}),
             train_dataset=Dataset.from_list(
                 [
                     {"prompt": lm.tokenizer.decode(one.request_ids), "user": at}
@@ -64,46 +65,58 @@ class Scripted(GRPOTrainer):
 
 
 class Theta:
-    """The second model: it scores summaries for the reward, and takes DPO steps on them."""
+    """The second model: it scores summaries for the reward, and takes DPO steps on them.
 
-    def __init__(
-        self, lm: CausalLM, config: TrainConfig, encoder: Encoder, examples: Sequence[Example], scratch: str
+    A user's first `pairs_per_summary` pairs judge each of its summaries; the reference is the model as it comes:
+    with its adapter off, or another, `reference`.
+    """
+
+    def __init__(  # noqa: PLR0917 - called twice
+        self,
+        model: Any,
+        lm: CausalLM,
+        config: TrainConfig,
+        encoder: Encoder,
+        examples: Sequence[Example],
+        scratch: str,
+        reference: Any = None,
     ) -> None:
         self.encoder = encoder
-        self.examples = examples
+        self.pairs = [one.pairs[: config.pairs_per_summary] for one in examples]
         self.objective = Objective(config)
         self.config = config
         self.rows: list[dict[str, Any]] = []
         self.rewards: list[float] = []
         row = {"prompt": "Tell me a story.", "chosen": " Yes.", "rejected": " No."}
         self.dpo = DPOTrainer(
-            model=load_causal_lm(dtype="bfloat16", device=DEVICE).model,
+            model=model,
+            ref_model=reference,
             args=_dpo_config(config, scratch),
-            train_dataset=Dataset.from_list([row] * USERS * GROUP),
+            train_dataset=Dataset.from_list([row] * _rows(config)),
             processing_class=lm.tokenizer,
             peft_config=_lora(config),
         )
         self.dpo.create_optimizer_and_scheduler(config.steps)
         self.dpo.current_gradient_accumulation_steps = self.dpo.args.gradient_accumulation_steps
-        plain = [Query(one.pairs[0].plain, (one.pairs[0].chosen, one.pairs[0].rejected)) for one in examples]
-        with torch.no_grad(), self.dpo.model.disable_adapter():
-            self.references = self._scores([_row(query) for query in plain])
+        plain = [[Query(one.plain, (one.chosen, one.rejected)) for one in pairs] for pairs in self.pairs]
+        with torch.no_grad():
+            scores = iter(self._scores([_row(query) for queries in plain for query in queries]))
+        self.references = [[next(scores) for _ in queries] for queries in plain]
 
     def reward(self, prompts: Any, completions: Any, completion_ids: Any, user: Sequence[int], **_: Any) -> list[float]:
         """Minus the loss of the user's pair behind the summary: half by the generator, half by the frozen base."""
-        queries = [
-            self.encoder.reading(self.encoder.summary(ids), self.examples[number].pairs[0])
+        self.rows = [
+            _row(self.encoder.reading(self.encoder.summary(ids), pair))
             for ids, number in zip(completion_ids, user, strict=True)
+            for pair in self.pairs[number]
         ]
-        self.rows = [_row(query) for query in queries]
         with torch.no_grad():
-            current = self._scores(self.rows)
-            with self.dpo.model.disable_adapter():
-                frozen = self._scores(self.rows)
-        self.rewards = [
-            self.objective.reward([self._delta(current[at], number)], [self._delta(frozen[at], number)])
-            for at, number in enumerate(user)
-        ]
+            current = self._deltas(user)
+            frozen: list[Any] = [None] * len(user)
+            if self.config.reward_frozen:
+                with self.dpo.model.disable_adapter():
+                    frozen = self._deltas(user)
+        self.rewards = [self.objective.reward(*both) for both in zip(current, frozen, strict=True)]
         return self.rewards
 
     def step(self) -> None:
@@ -127,9 +140,16 @@ class Theta:
             found += torch.stack(output.log_probs.sum(dim=1).chunk(2), dim=1).tolist()
         return found
 
-    def _delta(self, scores: Sequence[float], number: int) -> float:
-        delta: float = self.objective.delta(self.examples[number].pairs[0], scores, self.references[number])
-        return delta
+    def _deltas(self, user: Sequence[int]) -> list[list[float]]:
+        """Of each summary the margins of its pairs, by the model as it is."""
+        scores = iter(self._scores(self.rows))
+        return [
+            [
+                self.objective.delta(pair, next(scores), reference)
+                for pair, reference in zip(self.pairs[number], self.references[number], strict=True)
+            ]
+            for number in user
+        ]
 
 
 class Turns(TrainerCallback):
@@ -150,9 +170,13 @@ def _row(query: Query) -> dict[str, Any]:
     return {"prompt_ids": list(query.prefix), "chosen_ids": list(chosen), "rejected_ids": list(rejected)}
 
 
-def _lora(config: TrainConfig) -> LoraConfig:
-    assert config.adapters is not None
-    return LoraConfig(
+def _rows(config: TrainConfig) -> int:
+    """Readings of a step."""
+    return config.users_per_step * config.group_size * config.pairs_per_summary
+
+
+def _lora(config: TrainConfig) -> LoraConfig | None:
+    return config.adapters and LoraConfig(
         r=config.adapters.rank,
         lora_alpha=config.adapters.alpha,
         target_modules=config.adapters.targets,
@@ -160,12 +184,12 @@ def _lora(config: TrainConfig) -> LoraConfig:
     )
 
 
-def _shared(config: TrainConfig, scratch: str) -> dict[str, Any]:
+def _shared(config: TrainConfig, scratch: str, rows: int) -> dict[str, Any]:
     return {
         "output_dir": scratch,
         "max_steps": config.steps,
         "per_device_train_batch_size": MICRO_BATCH,
-        "gradient_accumulation_steps": USERS * GROUP // MICRO_BATCH,
+        "gradient_accumulation_steps": rows // MICRO_BATCH,
         "lr_scheduler_type": "cosine",
         "max_grad_norm": config.max_grad_norm,
         "weight_decay": 0.0,
@@ -179,13 +203,13 @@ def _shared(config: TrainConfig, scratch: str) -> dict[str, Any]:
     }
 
 
-def _grpo_config(config: TrainConfig, lm: CausalLM, scratch: str) -> GRPOConfig:
+def grpo_config(config: TrainConfig, scratch: str, **options: Any) -> GRPOConfig:
+    """What `PopiTrainer` does with this configuration, in words of TRL."""
     return GRPOConfig(
-        **_shared(config, scratch),
+        **_shared(config, scratch, config.users_per_step * config.group_size),
         learning_rate=config.inferrer_lr,
         num_generations=config.group_size,
         max_completion_length=config.budget,
-        generation_kwargs={"suppress_tokens": [lm.tokenizer.eos_token_id]},
         temperature=config.temperature,
         beta=config.kl,
         scale_rewards="none",
@@ -193,8 +217,10 @@ def _grpo_config(config: TrainConfig, lm: CausalLM, scratch: str) -> GRPOConfig:
         entropy_coef=config.entropy_bonus,
         shuffle_dataset=False,
         remove_unused_columns=False,
+        **options,
     )
 
 
 def _dpo_config(config: TrainConfig, scratch: str) -> DPOConfig:
-    return DPOConfig(**_shared(config, scratch), learning_rate=config.generator_lr, beta=config.beta)
+    shared = _shared(config, scratch, _rows(config))
+    return DPOConfig(**shared, learning_rate=config.generator_lr, beta=config.beta)

@@ -74,6 +74,8 @@ class TrainConfig(BaseModel):
             their two descriptions, whose is whose. Likelihood alone teaches the form of a description first, and what
             it says of this user late.
         warm_start_lr: Peak learning rate of the supervised steps; None for `inferrer_lr`.
+        warm_start_decay: Share of the supervised steps, the last ones, in which the rate falls to 0. With 0 it never
+            falls: an inferrer that is too sure of itself has nothing to be rewarded for.
         temperature: At which summaries are sampled, and their probabilities taken.
         budget: Most tokens of a summary: sampling ends there.
         input_budget: Most tokens of signals that the inferrer reads.
@@ -128,6 +130,7 @@ class TrainConfig(BaseModel):
     warm_start_users: _Positive | None = None
     warm_start_contrast: Annotated[float, Field(ge=0)] = 0.0
     warm_start_lr: _Rate | None = None
+    warm_start_decay: _Share = 0.0
     temperature: _Rate = 1.0
     budget: _Positive = DEFAULT_BUDGET // 2
     input_budget: _Positive = 1_024

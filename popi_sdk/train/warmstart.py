@@ -57,20 +57,27 @@ def warm_start(
         TrainingError: If no user has a description that fits, or the loss is not finite.
         ConfigurationError: If users are told apart, and a process has an odd number of them.
     """
-    from transformers import get_constant_schedule_with_warmup
+    from transformers import get_wsd_schedule
 
     learners = [
         (one.request_ids, tuple(encoder.model.encode_response(one.gold or ""))) for one in described(encoder, examples)
     ]
     steps = config.phases[phase]
+    falling = round(config.warm_start_decay * steps)
     parameters = [parameter for parameter in networks.inferrer.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=config.warm_start_lr or config.inferrer_lr, weight_decay=0.0)
-    # The rate does not fall: an inferrer that is too sure of itself has nothing to be rewarded for.
-    schedule = get_constant_schedule_with_warmup(optimizer, math.ceil(config.warmup * steps))
+    schedule = get_wsd_schedule(
+        optimizer,
+        num_warmup_steps=min(math.ceil(config.warmup * steps), steps - falling),
+        num_decay_steps=falling,
+        num_training_steps=steps,
+        decay_type="linear",
+    )
     done = _restored(checkpoints, phase, networks, optimizer, schedule)
     order = islice(batches(len(learners), config, config.warm_start_users), done, None)
     for step in range(done, steps):
         some = [learners[at] for at in next(order)]
+        rate = schedule.get_last_lr()[0]
         figures = _learn(networks, some, config.warm_start_contrast, processes, config.token_budget)
         if not math.isfinite(figures["warm/loss"]):
             raise TrainingError(f"The loss of the warm start is not finite at step {step + 1}. Lower warm_start_lr.")
@@ -78,7 +85,7 @@ def warm_start(
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
-        record(step + 1, figures)
+        record(step + 1, figures | {"warm/learning_rate": rate})
         if (step + 1) % checkpoints.every == 0:
             state = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
             checkpoints.save_step(phase, step + 1, {"step": step + 1, "networks": networks.state_dict(), **state})

@@ -94,3 +94,18 @@ def test_a_process_takes_whole_pairs(built: Any) -> None:
     trainer = built()
     with pytest.raises(ConfigurationError, match="warm_start_users to a multiple of 4"):
         _learn(trainer.networks, learners(trainer, 6), 1.0, Processes(0, 2))
+
+
+@pytest.mark.parametrize(
+    ("decay", "rates"),
+    [
+        (0.0, [0.0, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01]),
+        (0.4, [0.0, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.0075, 0.005, 0.0025]),
+        (1.0, [0.01, 0.009, 0.008, 0.007, 0.006, 0.005, 0.004, 0.003, 0.002, 0.001]),
+    ],
+)
+def test_the_rate_falls_in_the_last_steps_where_it_is_to(built: Any, decay: float, rates: list[float]) -> None:
+    options = {"warm_start_users": 2, "warm_start_lr": 0.01, "warm_start_decay": decay, "warmup": 0.05, "steps": 1}
+    trainer = built(warm_start=10, **options)
+    trainer._phase("warm start", trainer._start_warm)
+    assert [entry["warm/learning_rate"] for entry in trainer.history] == pytest.approx(rates)
