@@ -8,9 +8,10 @@ Measured are 128 dev users with 4 pairs each, whose prompts and responses were n
 the own summary, at most 0.60 with another user's.
 
 Tokens are the positions that go through a model, forward, padding included, of the inferrer and of the generator
-alike; what a cache holds is not counted again, looks at dev users are not counted. Stock TRL (`GRPOTrainer` with a plain
-reward function, `DPOTrainer` on its summaries, in turns) begins with the inferrer that the same warm start made, and has
-the same rates and weights of its terms; a bonus for entropy it knows only without a floor, so it is run with and without.
+alike; what a cache holds is not counted again, looks at dev users are not counted. Stock TRL (`GRPOTrainer` with a
+plain reward function, `DPOTrainer` on its summaries, in turns) begins with the inferrer that the same warm start made,
+and has the same rates and weights of its terms; a bonus for entropy it knows only without a floor, so it is run with
+one and without.
 """
 
 from __future__ import annotations
