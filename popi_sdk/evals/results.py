@@ -116,6 +116,9 @@ class SummaryFacts:
         tokens: Mean tokens of one.
         signals_used: Share of the signals that the writer saw; None where it saw none (gold).
         distinct: How many different texts there are.
+        quoted: Mean share of a summary's 4-grams of words that stand in the signals of its user; None for a run that
+            was made before this was measured.
+        longest_quote: Most words in a row that one of them has in common with the signals; None likewise.
     """
 
     users: int
@@ -123,6 +126,8 @@ class SummaryFacts:
     tokens: float
     signals_used: float | None
     distinct: int
+    quoted: float | None = None
+    longest_quote: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,10 +344,13 @@ def _summary_facts(rows: Iterable[Mapping[str, Any]]) -> dict[str, SummaryFacts]
 def _facts(rows: list[Mapping[str, Any]]) -> SummaryFacts:
     written = [row for row in rows if "text" in row]
     total = sum(row.get("signals_total", 0) for row in written)
+    known = [row for row in written if "quoted" in row]
     return SummaryFacts(
         users=len(rows),
         failed=len(rows) - len(written),
         tokens=sum(row["tokens"] for row in written) / len(written) if written else 0.0,
         signals_used=sum(row.get("signals_used", 0) for row in written) / total if total else None,
         distinct=len({row["text"] for row in written}),
+        quoted=sum(row["quoted"] for row in known) / len(known) if known else None,
+        longest_quote=max((row["longest_quote"] for row in known), default=None),
     )

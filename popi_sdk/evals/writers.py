@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,10 @@ from ..errors import ConfigurationError, PopiError
 from ..generators import GenerationOptions
 from ..inferrers import HeuristicInferrer, PreferenceInferrer, PromptedInferrer
 from ..models.trained import load_part
+from ..prompts import render_signal
 from ..summary import TokenCounter, fit_to_budget
 from .methods import Method
+from .quoting import longest_quote, overlap
 
 if TYPE_CHECKING:
     from ..data.record import UserRecord
@@ -57,11 +59,13 @@ class SummaryWriter:
     def write(self, records: Sequence[UserRecord]) -> list[dict[str, Any]]:
         """One row a user for the journal of summaries: the text, or the error that came instead."""
         if self.inferrer is None:
-            return [self._described(record) for record in records]
-        summaries = self.inferrer.infer_batch(
-            [record.signals for record in records], budget=self.budget, counter=self.counter
-        )
-        return [self._row(record, summary) for record, summary in zip(records, summaries, strict=True)]
+            rows = [self._described(record) for record in records]
+        else:
+            summaries = self.inferrer.infer_batch(
+                [record.signals for record in records], budget=self.budget, counter=self.counter
+            )
+            rows = [self._row(record, summary) for record, summary in zip(records, summaries, strict=True)]
+        return [row | _quoted(row, record) for row, record in zip(rows, records, strict=True)]
 
     def close(self) -> None:
         """Give back what the inferrer holds."""
@@ -86,6 +90,14 @@ class SummaryWriter:
             "signals_total": summary.signals_total,
             "signals_shortened": summary.signals_shortened,
         }
+
+
+def _quoted(row: Mapping[str, Any], record: UserRecord) -> dict[str, Any]:
+    """How much of a summary stands in the signals."""
+    if "text" not in row:
+        return {}
+    signals = "\n".join(map(render_signal, record.signals))
+    return {"quoted": overlap(row["text"], signals), "longest_quote": longest_quote(row["text"], signals)}
 
 
 def writers_for(methods: Sequence[Method], model: CausalLM, *, budget: int, raw_budget: int) -> Iterator[SummaryWriter]:

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 from ..evals.donors import assign_donors
+from ..evals.quoting import overlap
 from ..prompts import Selection
 from ..scoring import credit
 from .config import TrainConfig
 from .examples import Example
 from .learner import GeneratorLearner, Judged
 from .networks import Networks
-from .objective import overlap
 from .rollout import sample_summaries
 
 __all__ = ["DevScores", "look_at_dev"]

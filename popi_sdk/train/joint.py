@@ -6,11 +6,11 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from ..evals.quoting import overlap
 from .config import TrainConfig
 from .examples import Example, rotated
 from .learner import GeneratorLearner, Judged
 from .networks import Networks
-from .objective import overlap
 from .rollout import Sample, sample_summaries
 
 __all__ = ["Step"]

@@ -12,10 +12,7 @@ from ..scoring import dpo_loss, ipo_loss, margin
 from .config import TrainConfig
 from .examples import Pair
 
-__all__ = ["Objective", "overlap"]
-
-GRAM = 4
-"""Words in a row that count as quoted where they stand in the signals."""
+__all__ = ["Objective"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +87,3 @@ class Objective:
 
     def _mean(self, deltas: Sequence[float]) -> float:
         return math.fsum(self.loss(delta) for delta in deltas) / len(deltas)
-
-
-def overlap(summary: str, signals: str) -> float:
-    """Share of the summary's 4-grams of words that stand in the signals; 0 for a summary of fewer words."""
-    grams, known = _grams(summary), set(_grams(signals))
-    return sum(gram in known for gram in grams) / len(grams) if grams else 0.0
-
-
-def _grams(text: str) -> list[tuple[str, ...]]:
-    words = ["".join(char for char in word.lower() if char.isalnum()) for word in text.split()]
-    words = [word for word in words if word]
-    return [tuple(words[at : at + GRAM]) for at in range(len(words) - GRAM + 1)]

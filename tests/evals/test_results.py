@@ -10,6 +10,7 @@ from support.runs import READER, item, write_run
 
 from popi_sdk import UsageError
 from popi_sdk.evals import compare_runs, read_results
+from popi_sdk.evals.report.markdown import markdown
 from popi_sdk.evals.results import BETA, tally
 
 
@@ -97,13 +98,16 @@ def test_where_the_data_says_nothing_of_the_population_nothing_is_made_up(tmp_pa
 def test_what_summaries_are_like_and_how_much_of_the_signals_was_seen(tmp_path: Path) -> None:
     items = ITEMS + four_pairs("raw", [1, 1, 1, 1], signals_used=3, signals_total=4)
     summaries = [
-        {"writer": "heuristic", "user_id": "a", "text": "S", "tokens": 8, "signals_used": 2, "signals_total": 4},
+        {"writer": "heuristic", "user_id": "a", "text": "S", "tokens": 8, "signals_used": 2, "signals_total": 4}
+        | {"quoted": 0.25, "longest_quote": 5},
         {"writer": "heuristic", "user_id": "b", "error": "no answer"},
     ]
     results = read_results(write_run(tmp_path, items, summaries=summaries))
     assert results.row("raw").signals_used == 0.75
     facts = results.row("heuristic:shuffled").summaries
     assert facts is not None
+    assert (facts.quoted, facts.longest_quote) == (0.25, 5)
+    assert "| 25 (5) |" in markdown(results)
     assert (facts.users, facts.failed, facts.tokens, facts.signals_used, facts.distinct) == (2, 1, 8.0, 0.5, 1)
     assert results.row("raw").summaries is None
 

@@ -9,7 +9,7 @@ import pytest
 from popi_sdk import TrainingError
 from popi_sdk.train.config import as_train_config
 from popi_sdk.train.examples import Pair
-from popi_sdk.train.objective import Objective, overlap
+from popi_sdk.train.objective import Objective
 
 PAIR = Pair("x", (1,), (5, 6, 7, 2), (8, 2))
 
@@ -55,15 +55,6 @@ def test_what_is_subtracted() -> None:
 def test_a_reward_that_is_not_a_number_is_an_error(delta: float) -> None:
     with pytest.raises(TrainingError, match="reward is"):
         objective(objective="ipo").reward([delta], None)
-
-
-def test_overlap_is_the_share_of_four_words_in_a_row() -> None:
-    signals = "Chosen:\n> Keep it short, and use plain words.\nRejected:\n> no"
-    assert overlap("keep it short and use", signals) == 1.0
-    assert overlap("Keep it short and formal always", signals) == pytest.approx(1 / 3)
-    assert overlap("Be brief and formal always", signals) == 0.0
-    assert overlap("keep it short", signals) == 0.0  # too few words to quote
-    assert overlap("", signals) == 0.0
 
 
 def test_many_margins_at_once_are_those_of_each() -> None:

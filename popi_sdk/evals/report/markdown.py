@@ -11,7 +11,7 @@ from ..metrics import Interval
 from ..results import Results, RowResult
 from .sentences import findings, remarks
 
-__all__ = ["command_of", "how", "markdown", "title"]
+__all__ = ["command_of", "how", "markdown", "quoted", "title"]
 
 
 def title(results: Results) -> str:
@@ -43,8 +43,8 @@ def _table(rows: list[RowResult]) -> str:
     interval = "" if rows[0].accuracy.few else " (95 % interval)"
     lines = [
         f"| row | accuracy %{interval} | own minus shuffled, points | reference-free % | per token % | "
-        "context tokens | signals used % | summary tokens |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "context tokens | signals used % | summary tokens | quoted % (longest, words) |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
         facts = row.summaries
@@ -58,9 +58,18 @@ def _table(rows: list[RowResult]) -> str:
             f"{row.context_tokens.mean:.0f}",
             "" if used is None or row.shuffled else f"{100 * used:.0f}",
             f"{facts.tokens:.0f}" if facts and not row.shuffled else "",
+            quoted(row),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def quoted(row: RowResult) -> str:
+    """Share of the summaries' 4-grams that stand in the signals, and the longest quote; empty where not known."""
+    facts = row.summaries
+    if facts is None or facts.quoted is None or row.shuffled:
+        return ""
+    return f"{100 * facts.quoted:.0f} ({facts.longest_quote})"
 
 
 def _parts(rows: list[RowResult]) -> Iterator[str]:

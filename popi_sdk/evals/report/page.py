@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from ..results import Results, RowResult
-from .markdown import command_of, title
+from .markdown import command_of, quoted, title
 from .plots import accuracy_against_cost, by_row, per_user
 from .sentences import findings, remarks
 
@@ -32,7 +32,7 @@ def page(results: Results, summaries: Iterable[Mapping[str, Any]]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["code"] = _code
+    environment.filters |= {"code": _code, "quoted": quoted}
     readers = list(dict.fromkeys(row.reader for row in results.rows))
     blocks = [_block(reader, [row for row in results.rows if row.reader == reader], results) for reader in readers]
     return environment.get_template("page.html.jinja").render(

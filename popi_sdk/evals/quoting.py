@@ -1,0 +1,32 @@
+"""Does a summary describe its user, or quote them? The words that it has in common with their signals."""
+
+from __future__ import annotations
+
+from difflib import SequenceMatcher
+
+__all__ = ["longest_quote", "overlap"]
+
+GRAM = 4
+"""Words in a row that count as quoted where they stand in the signals."""
+
+
+def overlap(summary: str, signals: str) -> float:
+    """Share of the summary's 4-grams of words that stand in the signals; 0 for a summary of fewer words."""
+    grams, known = _grams(_words(summary)), set(_grams(_words(signals)))
+    return sum(gram in known for gram in grams) / len(grams) if grams else 0.0
+
+
+def longest_quote(summary: str, signals: str) -> int:
+    """Most words of the summary that stand in the signals in a row, too."""
+    # The second sequence is the one that is indexed: the long one.
+    return SequenceMatcher(None, _words(summary), _words(signals), autojunk=False).find_longest_match().size
+
+
+def _words(text: str) -> list[str]:
+    """Words without case and marks: who quotes with another comma quotes."""
+    words = ["".join(char for char in word.lower() if char.isalnum()) for word in text.split()]
+    return [word for word in words if word]
+
+
+def _grams(words: list[str]) -> list[tuple[str, ...]]:
+    return [tuple(words[at : at + GRAM]) for at in range(len(words) - GRAM + 1)]
