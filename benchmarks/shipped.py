@@ -17,7 +17,7 @@ DATA is the folder with the collected data sets, DIR where each stage writes its
 Learnt from are users of StyleWorld, with the wide wordings, and the model-written personas of Perez et al. 2022 (CC BY
 4.0), those of politics and religion left out: a summary must not sort people by either. Dev users of StyleWorld are
 looked at, test users never. A stage that was stopped goes on where its last checkpoint is; one that starts from
-another waits until that is there.
+another waits until that is there. With `--seconds` each phase ends in time, whatever its steps: for a machine on loan.
 """
 
 from __future__ import annotations
@@ -92,6 +92,23 @@ CHECKPOINTS = Path(__file__).parent / "checkpoints"
 OPINIONS = ("polis", "ukp_convarg")
 
 
+class OnTime(PopiTrainer):
+    """Ends a phase when it has taken so many seconds."""
+
+    seconds: float | None = None
+    _start = 0.0
+
+    def _phase(self, name: str, work: Any) -> None:
+        self._start = time.monotonic()
+        super()._phase(name, work)
+
+    def _record(self, phase: str, step: int, figures: dict[str, Any], learner: Any) -> bool:
+        late = self.seconds is not None and time.monotonic() - self._start > self.seconds
+        if late:
+            print(f"{phase}: out of time after step {step}", flush=True)
+        return super()._record(phase, step, figures, learner) or late
+
+
 def described(data: Path, users: int) -> tuple[list[UserRecord], list[UserRecord]]:
     """Users of StyleWorld and personas to learn from; dev users of StyleWorld."""
     people = list(personas(data))
@@ -125,6 +142,9 @@ def main() -> None:
     parser.add_argument("directory", type=Path, help="where trained directories go")
     parser.add_argument("--users", type=int, default=USERS, help=f"of StyleWorld to learn from (default {USERS:,})")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="another number of the stage")
+    parser.add_argument(
+        "--seconds", type=float, help="after which a phase ends; the warm start of the inferrer goes on"
+    )
     given = parser.parse_args()
     options = (
         BOTH
@@ -138,7 +158,8 @@ def main() -> None:
         options["start"] = str(_started(given.directory, options["start"]))
     config = as_train_config(**options)
     with watching(config.phases, quiet=False) as watch:
-        trainer = PopiTrainer(config, train, dev, output=output, progress=watch.entry, began=watch.began)
+        trainer = OnTime(config, train, dev, output=output, progress=watch.entry, began=watch.began)
+        trainer.seconds = given.seconds
         trainer.train(resume=(output / "run").exists())
     about = {"data": OPINIONS, "dev": " and ".join(OPINIONS), "language": "en"} if of_opinions else SHIPPED
     trainer.save_pretrained(output, about=about)

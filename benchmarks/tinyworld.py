@@ -193,6 +193,7 @@ def tokens(keep: Path) -> None:
     sides: dict[str, Callable[[int], dict[str, Any]]] = {
         "joint": lambda seed: run({}, seed),
         "sequential": lambda seed: run(SEQUENTIAL, seed),
+        "sequential, four times the steps": lambda seed: run(SEQUENTIAL | {"steps": 2 * RECIPE["steps"]}, seed),
         "stock TRL": lambda seed: run_stock({}, seed),
         "stock TRL, no entropy bonus": lambda seed: run_stock({"entropy_bonus": 0.0}, seed),
     }
