@@ -83,7 +83,7 @@ class PromptedInferrer(PreferenceInferrer):
         max_retries: int | None = None,
     ) -> PreferenceSummary:
         known = as_signals(signals)
-        counter = counter or self.counter
+        counter = self._who_counts(counter)
         selection = self._select(known)
         generation = self.generator.generate(
             render_infer(selection, words=self._words(budget, counter)),
@@ -105,7 +105,7 @@ class PromptedInferrer(PreferenceInferrer):
         import asyncio
 
         known = as_signals(signals)
-        counter = counter or self.counter
+        counter = self._who_counts(counter)
         selection = await asyncio.to_thread(self._select, known)  # counting may ask an engine, or take long
         generation = await self.generator.agenerate(
             render_infer(selection, words=self._words(budget, counter)),
@@ -123,7 +123,7 @@ class PromptedInferrer(PreferenceInferrer):
         Raises:
             PopiError: If the generator failed; a user without readable signals or summary is an item.
         """
-        counter = counter or self.counter
+        counter = self._who_counts(counter)
         results: dict[int, PreferenceSummary | PopiError] = {}
         asked: list[tuple[int, Selection, tuple[Signal, ...]]] = []
         for place, signals in enumerate(users):
@@ -146,6 +146,9 @@ class PromptedInferrer(PreferenceInferrer):
     def identity(self) -> str:
         options = self.options.model_dump_json() if self.options else ""
         return f"{self.name}:{self.generator.identity}:{template_digest('infer')}:{self.input_budget}:{options}"
+
+    def _who_counts(self, asked: TokenCounter | None) -> TokenCounter:
+        return asked or self.counter
 
     def _words(self, budget: int, counter: TokenCounter) -> int:
         """Words to ask for; an English word has six bytes with its space."""

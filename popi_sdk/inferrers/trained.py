@@ -13,6 +13,7 @@ from ..generators.llamacpp import LlamaCppGenerator
 from ..models.catalog import CATALOG, DEFAULT_MODEL
 from ..models.trained import TrainedModel, is_adapter, read_trained, trained_folder
 from ..prompts import template_digest
+from ..summary import ESTIMATED, TokenCounter
 from .prompted import PromptedInferrer, words_for
 
 __all__ = ["Engine", "TrainedInferrer", "check_templates", "part_generator"]
@@ -36,7 +37,8 @@ class TrainedInferrer(PromptedInferrer):
 
     Attributes:
         trained: What the directory says of itself.
-        counter: Its own tokenizer.
+        counter: Its own tokenizer, which counts where the caller names nobody, or a generator that could only count
+            bytes: a frozen API. A budget of 64 tokens would end its summaries after ten words.
 
     Raises:
         ConfigurationError: If it is not there, or has no inferrer; at first use, if its base has other weights now.
@@ -69,6 +71,9 @@ class TrainedInferrer(PromptedInferrer):
         )
         self.words = words_for(self.trained.budget)  # whatever the budget is now: another request was never seen
         self.counter = self.generator
+
+    def _who_counts(self, asked: TokenCounter | None) -> TokenCounter:
+        return self.counter if asked is None or asked.tokenizer == ESTIMATED else asked
 
     @classmethod
     def from_spec(cls, spec: BackendSpec, **options: Any) -> Self:

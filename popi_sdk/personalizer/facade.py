@@ -35,7 +35,8 @@ class Personalizer:
             `PromptedInferrer` over it), or an object.
         generator: `local`, `llamacpp:PATH.gguf`, `openai:MODEL`, `anthropic:MODEL`, `compatible:MODEL@URL`, or an
             object. What is built from a string here is closed here; an object stays yours to close.
-        budget: Most tokens of a summary, counted by the generator's tokenizer (as UTF-8 bytes where it has none).
+        budget: Most tokens of a summary, counted by the generator's tokenizer (as UTF-8 bytes where it has none,
+            or by a trained inferrer's own).
         options: How to generate; what a call says of it goes before.
         timeout: Seconds for one try of a request, unless a call says otherwise; None for the backend's own.
         max_retries: Further tries, unless a call says otherwise; None for the backend's own.

@@ -18,6 +18,7 @@ from popi_sdk.data import tinyworld
 from popi_sdk.evals import as_config, evaluate
 from popi_sdk.evals.methods import methods_for
 from popi_sdk.evals.writers import writers_for
+from popi_sdk.generators import create_generator
 from popi_sdk.generators.hf import HfGenerator
 from popi_sdk.inferrers.trained import TrainedInferrer
 from popi_sdk.models import causal_lm, shared
@@ -174,6 +175,17 @@ def test_it_is_asked_as_in_training_whatever_the_budget(saved: Path, monkeypatch
     assert asked[0][1] == 4
     assert first.tokenizer == inferrer.generator.tokenizer  # counted by its own tokenizer, not by bytes
     assert first.tokens <= 4
+
+
+def test_before_an_api_it_counts_with_its_own_tokenizer(saved: Path) -> None:
+    signals = records()[0].signals
+    api = create_generator("openai:gpt-5", api_key="none")
+    with Personalizer(TrainedInferrer(saved, **FLOAT32), api, budget=8) as popi:  # 8 bytes are a word
+        asked = popi.infer(signals)
+        alone = popi.inferrer.infer(signals)
+    assert (asked.text, asked.tokens, asked.tokenizer) == (alone.text, alone.tokens, alone.tokenizer)
+    assert len(asked.text) > 8
+    assert not asked.estimated
 
 
 def test_an_evaluation_shows_it_as_many_signals_as_training_did(trainer, tmp_path: Path) -> None:
