@@ -34,6 +34,7 @@ import yaml
 from popi_sdk.cli.train_view import watching
 from popi_sdk.data import UserRecord, open_data
 from popi_sdk.data.styleworld import generate
+from popi_sdk.data.styleworld.shown import shown
 from popi_sdk.models.trained import MANIFEST
 from popi_sdk.train import PopiTrainer, as_train_config, training_users
 
@@ -112,7 +113,7 @@ class OnTime(PopiTrainer):
 def described(data: Path, users: int) -> tuple[list[UserRecord], list[UserRecord]]:
     """Users of StyleWorld and personas to learn from; dev users of StyleWorld."""
     people = list(personas(data))
-    styled = list(generate("train", users, wide=True))
+    styled = [one.model_copy(update={"gold": shown(one.meta["point"])}) for one in generate("train", users, wide=True)]
     train = random.Random("shipped").sample(styled + people, len(styled) + len(people))
     return train, list(open_data("styleworld", split="dev"))
 
