@@ -171,6 +171,7 @@ def _started(directory: Path, stage: str) -> Path:
     kept = CHECKPOINTS / stage
     if not (directory / stage).exists() and (kept / MANIFEST).exists():
         return kept
+    print(f"Waiting for {directory / stage / MANIFEST} ...", flush=True)
     while not (directory / stage / MANIFEST).exists():
         time.sleep(0.2)
     return directory / stage
