@@ -66,6 +66,9 @@ class TrainConfig(BaseModel):
         summaries_for_generator: Of the G summaries of a user, those whose pairs train the generator; None for all.
         generator_contrast: Weight of a second part of the generator's loss: a pair's margin behind the user's summary
             has to be above that behind another user's of the same step. It costs a second pass over the pairs.
+        generator_likelihood: Weight of the chosen answer's own likelihood in the generator's loss, nats a token
+            (arXiv 2404.19733). Without it a margin may grow while both answers become unlikely, and what the generator
+            writes of its own accord gets worse. It costs nothing.
         warm_start: Supervised steps of the inferrer on gold descriptions, before all else.
         warm_start_generator: Then steps of the generator on the users' pairs behind gold descriptions, by the same loss
             and at `generator_lr`: it learns to follow a description before the inferrer is rewarded by it.
@@ -125,6 +128,7 @@ class TrainConfig(BaseModel):
     pairs_per_summary: _Positive = 2
     summaries_for_generator: _Positive | None = None
     generator_contrast: Annotated[float, Field(ge=0)] = 0.0
+    generator_likelihood: Annotated[float, Field(ge=0)] = 0.0
     warm_start: Annotated[int, Field(ge=0)] = 0
     warm_start_generator: Annotated[int, Field(ge=0)] = 0
     warm_start_users: _Positive | None = None

@@ -100,7 +100,8 @@ class GeneratorLearner:
             loss(Delta(z)) + c * loss(Delta(z) - Delta(z'))
 
         In the second term the reference cancels out, and with it how likely the two answers are whatever is read: what
-        is left is what the summary does.
+        is left is what the summary does. `generator_likelihood` adds, times itself, the chosen answer's own
+        -log pi(y+ | x, z) / tokens (arXiv 2404.19733): a margin grows as well where both answers become unlikely.
 
         Returns:
             Delta of every pair, nats, by summary.
@@ -153,7 +154,7 @@ class GeneratorLearner:
                 for index, pi in zip(scored, values, strict=True):
                     deltas[index] = self._delta(pairs[index], pi)
             if graded:
-                margins, gaps, which = self._margins(
+                margins, gaps, which, chosen = self._margins(
                     model,
                     [queries[index] for index in graded],
                     [others[index] for index in graded],
@@ -165,6 +166,8 @@ class GeneratorLearner:
                     apart = (weighed[which] * self.objective.loss(gaps)).sum()
                     loss = loss + self.config.generator_contrast * apart
                     told += (gaps > 0).tolist()
+                if self.config.generator_likelihood:
+                    loss = loss - self.config.generator_likelihood * (weighed * chosen).sum()
                 loss.backward()
                 total += loss.item()
                 for index, delta in zip(graded, margins.tolist(), strict=True):
@@ -173,15 +176,19 @@ class GeneratorLearner:
 
     def _margins(
         self, model: Any, queries: Sequence[Query], others: Sequence[Query | None], pairs: Sequence[Pair]
-    ) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
-        """Delta of each pair; how far it is above that behind the other context, and of which pairs there is one."""
+    ) -> tuple[torch.Tensor, torch.Tensor, list[int], torch.Tensor]:
+        """Of each pair Delta, how far it is above that behind the other context, and log pi of the chosen answer.
+
+        The second is of those pairs alone that have another context; the third says which. The last is a token's mean.
+        """
         which = [at for at, other in enumerate(others) if other is not None]
         rivals = [other for other in others if other is not None]
-        rows = score_queries_with_grad(model, [*queries, *rivals], token_budget=self._budget)
+        rows = torch.stack(score_queries_with_grad(model, [*queries, *rivals], token_budget=self._budget))
         both = [*pairs, *(pairs[at] for at in which)]
-        deltas = self.objective.deltas(both, torch.stack(rows), [self.references[pair] for pair in both])
+        deltas = self.objective.deltas(both, rows, [self.references[pair] for pair in both])
         margins = deltas[: len(pairs)]
-        return margins, margins[which] - deltas[len(pairs) :], which
+        chosen = rows[: len(pairs), 0] / rows.new_tensor([len(pair.chosen) for pair in pairs])
+        return margins, margins[which] - deltas[len(pairs) :], which, chosen
 
     def _step(self, loss: float) -> None:
         """Finished here: the trainer of the inferrer would clip all parameters together."""

@@ -191,6 +191,41 @@ def test_telling_two_summaries_apart_by_hand_and_its_gradient(trainer) -> None:
     assert (above - below) / 2e-2 == pytest.approx(float(norm), rel=0.03)
 
 
+def test_the_likelihood_of_chosen_answers_by_hand_and_its_gradient(trainer) -> None:
+    built = trainer(generator_likelihood=0.8)
+    learner, judged = learner_of(built), judged_of(built)
+    theta = learner.parameters
+
+    def by_hand() -> float:
+        found = 0.0
+        for one, deltas in zip(judged, learner.margins(judged), strict=True):
+            queries = [built.encoder.reading(one.context, pair) for pair in one.pairs]
+            with built.networks.generating() as model, torch.no_grad():
+                scores = score_naive(model, queries)
+            for pair, delta, (chosen, _) in zip(one.pairs, deltas, scores, strict=True):
+                each = dpo_loss(delta, built.config.beta) - 0.8 * float(chosen) / len(pair.chosen)
+                found += each / len(one.pairs) / len(judged)
+        return found
+
+    with torch.no_grad():
+        for at, parameter in enumerate(theta):
+            parameter.normal_(0.0, 0.05, generator=torch.Generator().manual_seed(at))
+    wanted = by_hand()
+    grads: list[torch.Tensor] = []
+    learner.optimizer.register_step_pre_hook(lambda *_: grads.extend(one.grad.clone() for one in theta))
+    learner.optimizer.param_groups[0]["lr"] = 0.0
+    learner.config = learner.config.model_copy(update={"max_grad_norm": 1e9})
+    learner.learn(judged)
+    assert learner.metrics["generator/loss"] == pytest.approx(wanted, rel=1e-4)
+    norm = grads[0].norm()
+    with torch.no_grad():
+        theta[0].add_(grads[0] / norm, alpha=1e-2)
+        above = by_hand()
+        theta[0].add_(grads[0] / norm, alpha=-2e-2)
+        below = by_hand()
+    assert (above - below) / 2e-2 == pytest.approx(float(norm), rel=0.03)
+
+
 @pytest.mark.parametrize("other", [None, "small warm quick"])
 def test_nobody_to_be_told_apart_from_is_no_second_part(trainer, other: str | None) -> None:
     losses = []
