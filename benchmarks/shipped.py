@@ -6,7 +6,8 @@ DATA is the folder with the collected data sets, DIR where each stage writes its
 
 - `describe`: the inferrer learns to write descriptions of users. Its result is kept in benchmarks/checkpoints, where
   the next stage takes it from if DIR has none.
-- `follow`: from there, the generator learns to follow gold descriptions.
+- `follow`: from there, the generator learns to follow descriptions that show what they say.
+- `show`: from there, the inferrer learns to write such descriptions.
 - `joint`: from there, both learn together; its result is the model that is to be shipped.
 - `sequential`: from there too: the inferrer alone, then the generator on its summaries.
 - `population`, `raw-trained`: generators that read nothing, or the clipped signals, on as many pairs as
@@ -74,8 +75,18 @@ STAGES: dict[str, dict[str, Any]] = {
         "steps": 1,
         "eval_every": 100,
     },
-    "joint": {"start": "follow", "steps": 48, "eval_every": 16},
-    "sequential": {"start": "follow", "schedule": "sequential", "steps": 72, "eval_every": 36},
+    "show": {
+        "start": "follow",
+        "warm_start": 320,
+        "warm_start_users": 8,  # enough: what is new is the form
+        "warm_start_lr": 7e-4,
+        "warm_start_decay": 0.9,
+        "warm_start_contrast": 0.3,
+        "steps": 1,
+        "eval_every": 0,
+    },
+    "joint": {"start": "show", "steps": 48, "eval_every": 16},
+    "sequential": {"start": "show", "schedule": "sequential", "steps": 72, "eval_every": 36},
     "population": RIVAL | {"schedule": "population"},
     "raw-trained": RIVAL | {"schedule": "raw-trained"},
     "opinions": {"steps": 40, "eval_every": 10, "generator_lr": 1e-4},
