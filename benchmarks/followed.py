@@ -58,6 +58,8 @@ def main() -> None:
     parser.add_argument("--split", default="dev", choices=("train", "dev", "test"))
     parser.add_argument("--dtype", default="bfloat16")
     given = parser.parse_args()
+    if given.users < 2 or given.users % 2:
+        parser.error(f"--users {given.users}: give an even number, as each user is held against the mirrored one")
     users = list(generate(given.split, given.users))
     mirrored = [users[at ^ 1] for at in range(len(users))]  # they come in pairs
     base = load_causal_lm(dtype=given.dtype)

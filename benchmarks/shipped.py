@@ -4,8 +4,8 @@
 
 DATA is the folder with the collected data sets, DIR where each stage writes its trained directory, DIR/STAGE:
 
-- `describe`: the inferrer learns to write descriptions of users. Its result is kept in benchmarks/checkpoints, where
-  the next stage takes it from if DIR has none.
+- `describe`: the inferrer learns to write descriptions of users. What benchmarks/checkpoints keeps of it, where the
+  next stage takes it from if DIR has none, learnt StyleWorld's gold descriptions, before there were those that show.
 - `follow`: from there, the generator learns to follow descriptions that show what they say.
 - `show`: from there, the inferrer learns to write such descriptions.
 - `joint`: from there, both learn together; its result is the model that is to be shipped.

@@ -57,22 +57,13 @@ def warm_start(
         TrainingError: If no user has a description that fits, or the loss is not finite.
         ConfigurationError: If users are told apart, and a process has an odd number of them.
     """
-    from transformers import get_wsd_schedule
-
     learners = [
         (one.request_ids, tuple(encoder.model.encode_response(one.gold or ""))) for one in described(encoder, examples)
     ]
     steps = config.phases[phase]
-    falling = round(config.warm_start_decay * steps)
     parameters = [parameter for parameter in networks.inferrer.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=config.warm_start_lr or config.inferrer_lr, weight_decay=0.0)
-    schedule = get_wsd_schedule(
-        optimizer,
-        num_warmup_steps=min(math.ceil(config.warmup * steps), steps - falling),
-        num_decay_steps=falling,
-        num_training_steps=steps,
-        decay_type="linear",
-    )
+    schedule = _schedule(optimizer, steps, config)
     done = _restored(checkpoints, phase, networks, optimizer, schedule)
     order = islice(batches(len(learners), config, config.warm_start_users), done, None)
     for step in range(done, steps):
@@ -89,6 +80,20 @@ def warm_start(
         if (step + 1) % checkpoints.every == 0:
             state = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
             checkpoints.save_step(phase, step + 1, {"step": step + 1, "networks": networks.state_dict(), **state})
+
+
+def _schedule(optimizer: Any, steps: int, config: TrainConfig) -> Any:
+    """The rate rises, stays, and falls in the last steps if it is to; where there is no room for both, it falls."""
+    from transformers import get_wsd_schedule
+
+    falling = round(config.warm_start_decay * steps)
+    return get_wsd_schedule(
+        optimizer,
+        num_warmup_steps=min(math.ceil(config.warmup * steps), steps - falling),
+        num_decay_steps=falling,
+        num_training_steps=steps,
+        decay_type="linear",
+    )
 
 
 def described(encoder: Encoder, examples: Sequence[Example]) -> list[Example]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -153,6 +154,32 @@ def test_references_are_computed_once_and_kept(trainer, tmp_path, tiny_folder) -
         assert all(math.isfinite(value) and value < 0 for value in again[pair])
 
 
+def move_at_random(learner: GeneratorLearner) -> None:
+    with torch.no_grad():
+        for at, parameter in enumerate(learner.parameters):
+            parameter.normal_(0.0, 0.05, generator=torch.Generator().manual_seed(at))
+
+
+def gradient_of(learner: GeneratorLearner, judged: list[Judged]) -> torch.Tensor:
+    """Of the loss, in the first parameter; theta stays where it is."""
+    grads: list[torch.Tensor] = []
+    learner.optimizer.register_step_pre_hook(lambda *_: grads.append(learner.parameters[0].grad.clone()))
+    learner.optimizer.param_groups[0]["lr"] = 0.0
+    learner.config = learner.config.model_copy(update={"max_grad_norm": 1e9})
+    learner.learn(judged)
+    return grads[0]
+
+
+def slope(learner: GeneratorLearner, gradient: torch.Tensor, loss: Callable[[], float]) -> float:
+    """How steep the loss is along the gradient, by finite differences."""
+    step, found = 1e-2, []
+    with torch.no_grad():
+        for way in (step, -2 * step):
+            learner.parameters[0].add_(gradient / gradient.norm(), alpha=way)
+            found.append(loss())
+    return (found[0] - found[1]) / (2 * step)
+
+
 def test_telling_two_summaries_apart_by_hand_and_its_gradient(trainer) -> None:
     built = trainer(generator_contrast=0.7)
     learner = learner_of(built)
@@ -161,7 +188,6 @@ def test_telling_two_summaries_apart_by_hand_and_its_gradient(trainer) -> None:
         Judged(text, one.pairs[:2], other=texts[1 - at])
         for at, (text, one) in enumerate(zip(texts, built.train_examples, strict=False))
     ]
-    theta = learner.parameters
 
     def by_hand() -> tuple[float, float]:
         own = learner.margins(judged)
@@ -171,30 +197,17 @@ def test_telling_two_summaries_apart_by_hand_and_its_gradient(trainer) -> None:
         loss = sum(dpo_loss(a, beta) + 0.7 * dpo_loss(gap, beta) for a, gap in rows) / len(rows)
         return loss, sum(gap > 0 for _, gap in rows) / len(rows)
 
-    with torch.no_grad():
-        for at, parameter in enumerate(theta):
-            parameter.normal_(0.0, 0.05, generator=torch.Generator().manual_seed(at))
+    move_at_random(learner)
     wanted, matched = by_hand()
-    grads: list[torch.Tensor] = []
-    learner.optimizer.register_step_pre_hook(lambda *_: grads.extend(one.grad.clone() for one in theta))
-    learner.optimizer.param_groups[0]["lr"] = 0.0
-    learner.config = learner.config.model_copy(update={"max_grad_norm": 1e9})
-    learner.learn(judged)
+    gradient = gradient_of(learner, judged)
     assert learner.metrics["generator/loss"] == pytest.approx(wanted, rel=1e-4)
     assert learner.metrics["generator/matched"] == matched
-    norm = grads[0].norm()
-    with torch.no_grad():
-        theta[0].add_(grads[0] / norm, alpha=1e-2)
-        above, _ = by_hand()
-        theta[0].add_(grads[0] / norm, alpha=-2e-2)
-        below, _ = by_hand()
-    assert (above - below) / 2e-2 == pytest.approx(float(norm), rel=0.03)
+    assert slope(learner, gradient, lambda: by_hand()[0]) == pytest.approx(float(gradient.norm()), rel=0.03)
 
 
 def test_the_likelihood_of_chosen_answers_by_hand_and_its_gradient(trainer) -> None:
     built = trainer(generator_likelihood=0.8)
     learner, judged = learner_of(built), judged_of(built)
-    theta = learner.parameters
 
     def by_hand() -> float:
         found = 0.0
@@ -207,23 +220,11 @@ def test_the_likelihood_of_chosen_answers_by_hand_and_its_gradient(trainer) -> N
                 found += each / len(one.pairs) / len(judged)
         return found
 
-    with torch.no_grad():
-        for at, parameter in enumerate(theta):
-            parameter.normal_(0.0, 0.05, generator=torch.Generator().manual_seed(at))
+    move_at_random(learner)
     wanted = by_hand()
-    grads: list[torch.Tensor] = []
-    learner.optimizer.register_step_pre_hook(lambda *_: grads.extend(one.grad.clone() for one in theta))
-    learner.optimizer.param_groups[0]["lr"] = 0.0
-    learner.config = learner.config.model_copy(update={"max_grad_norm": 1e9})
-    learner.learn(judged)
+    gradient = gradient_of(learner, judged)
     assert learner.metrics["generator/loss"] == pytest.approx(wanted, rel=1e-4)
-    norm = grads[0].norm()
-    with torch.no_grad():
-        theta[0].add_(grads[0] / norm, alpha=1e-2)
-        above = by_hand()
-        theta[0].add_(grads[0] / norm, alpha=-2e-2)
-        below = by_hand()
-    assert (above - below) / 2e-2 == pytest.approx(float(norm), rel=0.03)
+    assert slope(learner, gradient, by_hand) == pytest.approx(float(gradient.norm()), rel=0.03)
 
 
 @pytest.mark.parametrize("other", [None, "small warm quick"])

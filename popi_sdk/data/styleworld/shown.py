@@ -1,6 +1,6 @@
 """A description that also shows what it says: the point in a few words, then a specimen in the user's manner.
 
-Small models follow what they see far better than what they are told. The specimen is about something that no user asks
+For models that follow what they see and not what they are told. The specimen is about something that no user asks
 for, in phrases of training, so that it is nobody's words and gives no answer away.
 """
 
