@@ -15,6 +15,7 @@ import torch
 
 from ..errors import TrainingError
 from ..models._lock import file_lock
+from .config import TrainConfig
 from .networks import Networks
 from .processes import Processes
 
@@ -46,7 +47,7 @@ class Checkpoints:
     Args:
         folder: Where; None for a run that keeps nothing.
         every: Steps between two checkpoints.
-        settings: What has to be the same in the run that goes on.
+        settings: What has to be the same in the run that goes on: `model`, `users` and `config`.
         resume: Whether to go on from what is there; otherwise it is removed.
         processes: Who trains together.
 
@@ -55,7 +56,13 @@ class Checkpoints:
     """
 
     def __init__(
-        self, folder: Path | None, *, every: int, settings: str, resume: bool, processes: Processes | None = None
+        self,
+        folder: Path | None,
+        *,
+        every: int,
+        settings: dict[str, Any],
+        resume: bool,
+        processes: Processes | None = None,
     ) -> None:
         self.folder = folder
         self.every = every
@@ -65,18 +72,19 @@ class Checkpoints:
             self._processes.from_main(lambda: self._open(folder, settings, resume=resume))
 
     @staticmethod
-    def _open(folder: Path, settings: str, *, resume: bool) -> None:
+    def _open(folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
         path = folder / "settings.json"
-        if resume and path.is_file() and path.read_text(encoding="utf-8") != settings:
+        if resume and path.is_file() and (changed := _changed(path, settings)):
             raise TrainingError(
-                f"The run in {folder} has other settings or other users. Keep them, or take a new folder."
+                f"The run in {folder} has other settings or other users: {', '.join(changed)}. Keep them, or take a "
+                "new folder."
             )
         if not resume and folder.exists():
             for old in folder.iterdir():
                 if old.name != _LOCK and not old.name.startswith("references-"):  # constants of the pairs: still true
                     shutil.rmtree(old) if old.is_dir() else old.unlink()
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(settings, encoding="utf-8")
+        path.write_text(json.dumps(settings), encoding="utf-8")
 
     def history(self) -> list[dict[str, Any]]:
         """What was recorded; a line that a kill cut off is left out."""
@@ -181,6 +189,18 @@ class Checkpoints:
     def _inside(self, phase: str) -> Path:
         assert self.folder is not None
         return self.folder / phase.replace(" ", "-")
+
+
+def _changed(path: Path, settings: dict[str, Any]) -> list[str]:
+    """Names of what differs from the settings that a run has kept."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        before = TrainConfig().model_dump(mode="json") | kept["config"]  # an older version had not all options
+        found = [name for name in ("model", "users") if kept[name] != settings[name]]
+    except (ValueError, KeyError, TypeError):
+        return [f"{path.name} cannot be read"]
+    now = settings["config"]
+    return found + sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
 
 
 def _step_of(checkpoint: Path) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -89,7 +88,7 @@ class PopiTrainer:
         self.began = began
         self._board = board_for(tensorboard, run)
         self.history: list[dict[str, Any]] = []
-        self.checkpoints = Checkpoints(None, every=config.save_every, settings="", resume=False)
+        self.checkpoints = Checkpoints(None, every=config.save_every, settings={}, resume=False)
         self.kept: dict[str, Any] | None = None
         self._recorded: list[dict[str, Any]] = []
         self._watch = self._watching()
@@ -277,10 +276,10 @@ class PopiTrainer:
         """Its figures alone: how many summaries of users are published, `About.samples` says."""
         return self.kept and {name: value for name, value in self.kept.items() if name != "dev/samples"}
 
-    def _settings(self) -> str:
+    def _settings(self) -> dict[str, Any]:
         """What has to be the same for a run to go on."""
         users = digest(*(one.user_id for one in self.train_examples))
-        return json.dumps({"model": self.identity, "users": users, "config": self.config.model_dump(mode="json")})
+        return {"model": self.identity, "users": users, "config": self.config.model_dump(mode="json")}
 
     def _learner(self, steps: int) -> GeneratorLearner:
         return GeneratorLearner(

@@ -83,10 +83,24 @@ def test_a_finished_run_is_not_done_again(small, tiny_folder, tmp_path: Path) ->
 
 def test_other_settings_are_another_run(small, tiny_folder, tmp_path: Path) -> None:
     built(small, tiny_folder, tmp_path / "run", steps=1).train()
-    with pytest.raises(TrainingError, match="other settings"):
+    with pytest.raises(TrainingError, match=r"other settings or other users: steps\. Keep"):
         built(small, tiny_folder, tmp_path / "run", steps=2).train(resume=True)
     anew = built(small, tiny_folder, tmp_path / "run", steps=2).train()
     assert len(anew.history) == 2
+
+
+def test_a_run_of_an_older_version_goes_on(small, tiny_folder, tmp_path: Path) -> None:
+    first = built(small, tiny_folder, tmp_path / "run").train()
+    path = tmp_path / "run" / "run" / "settings.json"
+    settings = json.loads(path.read_text())
+    del settings["config"]["generator_likelihood"]  # as if there had been no such option
+    path.write_text(json.dumps(settings))
+    again = built(small, tiny_folder, tmp_path / "run", kill=("joint", 1)).train(resume=True)
+    assert again.history == first.history
+    for kept in ('{"half', '{"config": {}}', "[]"):
+        path.write_text(kept)
+        with pytest.raises(TrainingError, match=r"settings\.json cannot be read"):
+            built(small, tiny_folder, tmp_path / "run").train(resume=True)
 
 
 def test_a_checkpoint_that_cannot_be_read(small, tiny_folder, tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def test_what_was_kept_at_another_step_is_not_taken(
     trainer: Callable[..., PopiTrainer], tmp_path: Path, kept_on_disk: bool
 ) -> None:
     built = trainer()
-    points = Checkpoints(tmp_path / "run" if kept_on_disk else None, every=1, settings="", resume=False)
+    points = Checkpoints(tmp_path / "run" if kept_on_disk else None, every=1, settings={}, resume=False)
     points.keep_best("joint", 4, built.networks)
     before = now(built)
     built.train()
