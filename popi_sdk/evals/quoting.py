@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import SequenceMatcher
-
 __all__ = ["longest_quote", "overlap"]
 
 GRAM = 4
@@ -18,14 +16,23 @@ def overlap(summary: str, signals: str) -> float:
 
 def longest_quote(summary: str, signals: str) -> int:
     """Most words of the summary that stand in the signals in a row, too."""
-    # The second sequence is the one that is indexed: the long one.
-    return SequenceMatcher(None, _words(summary), _words(signals), autojunk=False).find_longest_match().size
+    words, text = _words(summary), _row(_words(signals))
+    longest = 0
+    for start in range(len(words)):
+        while (end := start + longest) < len(words) and _row(words[start : end + 1]) in text:
+            longest += 1
+    return longest
 
 
 def _words(text: str) -> list[str]:
     """Words without case and marks: who quotes with another comma quotes."""
     words = ["".join(char for char in word.lower() if char.isalnum()) for word in text.split()]
     return [word for word in words if word]
+
+
+def _row(words: list[str]) -> str:
+    """Words as a text in which a row of them is found where they stand in a row, and nowhere else."""
+    return f" {' '.join(words)} "
 
 
 def _grams(words: list[str]) -> list[tuple[str, ...]]:

@@ -32,5 +32,9 @@ def test_the_longest_quote_is_counted_in_words(summary: str, words: int) -> None
 
 
 def test_words_that_stand_everywhere() -> None:
-    """As difflib comes, it leaves words out that are frequent."""
     assert longest_quote("the cat " * 8, "the dog " * 10_000 + "the cat the cat") == 4
+    assert longest_quote("the " * 128, "the " * 100_000) == 128  # seconds, were every place compared
+
+
+def test_a_quote_is_of_whole_words() -> None:
+    assert longest_quote("art is long", "smart is longer") == 1
