@@ -123,6 +123,8 @@ class AdapterNetworks(Networks):
             torch.manual_seed(seed)
             self.inferrer = get_peft_model(lm.model, config, adapter_name=INFERRER)
             self.inferrer.add_adapter(GENERATOR, config)
+        for one in self.inferrer.peft_config.values():
+            one.base_model_name_or_path = lm.name  # peft's own is a path of this machine
         self.lm = lm
         self._lora = config
         self._parts = {name: self._weights(name) for name in (INFERRER, GENERATOR)}
@@ -175,7 +177,8 @@ class AdapterNetworks(Networks):
         from peft import get_peft_model_state_dict
         from safetensors.torch import save_file
 
-        weights = get_peft_model_state_dict(self.inferrer, adapter_name=name)
+        # Embeddings are not trained, and peft would ask the hub whether they are.
+        weights = get_peft_model_state_dict(self.inferrer, adapter_name=name, save_embedding_layers=False)
         save_file({key: value.contiguous() for key, value in weights.items()}, folder / "adapter_model.safetensors")
         self.inferrer.peft_config[name].save_pretrained(str(folder))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -136,3 +139,11 @@ def test_sampling_leaves_the_mode_as_it_was(networks) -> None:
     with networks.inferring() as model:
         assert not model.training
     assert networks.inferrer.training
+
+
+def test_a_saved_adapter_names_its_base_and_no_path_of_this_machine(lm, tmp_path: Path) -> None:
+    lm.name = "somebody/base"
+    networks = AdapterNetworks(lm, LoraSettings(rank=2), seed=0)
+    for save in (networks.save_inferrer, networks.save_generator):
+        save(tmp_path)
+        assert json.loads((tmp_path / "adapter_config.json").read_text())["base_model_name_or_path"] == "somebody/base"
