@@ -1,24 +1,25 @@
-"""Train the model that the package ships, and what it is compared with, stage by stage; made for a GPU.
+"""Train the model that the package ships, and what it is compared with, stage by stage.
 
     python -m benchmarks.shipped STAGE DATA DIR
 
 DATA is the folder with the collected data sets, DIR where each stage writes its trained directory, DIR/STAGE:
 
-- `describe`: the inferrer learns to write descriptions of users. What benchmarks/checkpoints keeps of it, where the
-  next stage takes it from if DIR has none, learnt StyleWorld's gold descriptions, before there were those that show.
-- `follow`: from there, the generator learns to follow descriptions that show what they say.
-- `show`: from there, the inferrer learns to write such descriptions.
+- `describe`: the inferrer learns to write descriptions of users, on a GPU. What benchmarks/checkpoints keeps of it
+  learnt StyleWorld's gold descriptions, before there were those that show what they say.
+- `show`: from there, the inferrer learns to write descriptions that show; an hour on two cores.
+- `follow`: from there, the generator learns to follow them; half an hour on two cores.
 - `joint`: from there, both learn together; its result is the model that is to be shipped.
 - `sequential`: from there too: the inferrer alone, then the generator on its summaries.
 - `population`, `raw-trained`: generators that read nothing, or the clipped signals, on as many pairs as
-  `follow` and `joint` together.
+  `follow` and `joint` together, counted behind each summary.
 - `opinions`, `opinions-population`, `opinions-raw`: the same for polis and ukp_convarg, where nobody is described;
   evaluated, never shipped: political opinions.
 
 Learnt from are users of StyleWorld, with the wide wordings, and the model-written personas of Perez et al. 2022 (CC BY
 4.0), those of politics and religion left out: a summary must not sort people by either. Dev users of StyleWorld are
-looked at, test users never. A stage that was stopped goes on where its last checkpoint is; one that starts from
-another waits until that is there. With `--seconds` each phase ends in time, whatever its steps: for a machine on loan.
+looked at, test users never. A stage that was stopped goes on where its last checkpoint is; one that starts from another
+takes it from benchmarks/checkpoints if DIR has none, or waits until it is there. With `--seconds` each phase ends in
+time, whatever its steps: for a machine on loan.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ BOTH: dict[str, Any] = {
     "input_budget": 400,
     "users_per_step": 16,
     "pairs_per_summary": 2,
+    "beta": 0.5,
+    "generator_likelihood": 5.0,  # without it, what the generator writes repeats itself
     "reward_frozen": 0.2,
     "overlap_penalty": 2.0,
     "inferrer_lr": 1e-4,
@@ -57,7 +60,7 @@ BOTH: dict[str, Any] = {
     "eval_users": 48,
     "save_every": 50,
 }
-RIVAL = {"steps": 528, "users_per_step": 48, "eval_every": 132}
+RIVAL = {"steps": 143, "users_per_step": 48, "eval_every": 48}  # (180 x 8 + 48 x 16 x 8 x 2) / (48 x 2)
 STAGES: dict[str, dict[str, Any]] = {
     "describe": {
         "warm_start": 500,
@@ -67,16 +70,8 @@ STAGES: dict[str, dict[str, Any]] = {
         "steps": 1,  # a run has a schedule; this stage is all warm start
         "eval_every": 50,
     },
-    "follow": {
-        "start": "describe",
-        "warm_start_generator": 300,
-        "warm_start_users": 64,
-        "generator_contrast": 1.0,
-        "steps": 1,
-        "eval_every": 100,
-    },
     "show": {
-        "start": "follow",
+        "start": "describe",
         "warm_start": 320,
         "warm_start_users": 8,  # enough: what is new is the form
         "warm_start_lr": 7e-4,
@@ -85,8 +80,17 @@ STAGES: dict[str, dict[str, Any]] = {
         "steps": 1,
         "eval_every": 0,
     },
-    "joint": {"start": "show", "steps": 48, "eval_every": 16},
-    "sequential": {"start": "show", "schedule": "sequential", "steps": 72, "eval_every": 36},
+    "follow": {
+        "start": "show",
+        "warm_start_generator": 180,
+        "warm_start_users": 8,
+        "pairs_per_summary": 1,
+        "generator_lr": 1e-3,
+        "steps": 1,
+        "eval_every": 0,
+    },
+    "joint": {"start": "follow", "steps": 48, "eval_every": 16},
+    "sequential": {"start": "follow", "schedule": "sequential", "steps": 72, "eval_every": 36},
     "population": RIVAL | {"schedule": "population"},
     "raw-trained": RIVAL | {"schedule": "raw-trained"},
     "opinions": {"steps": 40, "eval_every": 10, "generator_lr": 1e-4},

@@ -84,7 +84,7 @@ class Checkpoints:
                 if old.name != _LOCK and not old.name.startswith("references-"):  # constants of the pairs: still true
                     shutil.rmtree(old) if old.is_dir() else old.unlink()
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(settings), encoding="utf-8")
+        _replace(path, json.dumps(settings).encode())
 
     def history(self) -> list[dict[str, Any]]:
         """What was recorded; a line that a kill cut off is left out."""

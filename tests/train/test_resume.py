@@ -97,6 +97,9 @@ def test_a_run_of_an_older_version_goes_on(small, tiny_folder, tmp_path: Path) -
     path.write_text(json.dumps(settings))
     again = built(small, tiny_folder, tmp_path / "run", kill=("joint", 1)).train(resume=True)
     assert again.history == first.history
+    path.write_text(json.dumps(settings))
+    with pytest.raises(TrainingError, match=r"users: generator_likelihood\. Keep"):
+        built(small, tiny_folder, tmp_path / "run", generator_likelihood=1.0).train(resume=True)
     for kept in ('{"half', '{"config": {}}', "[]"):
         path.write_text(kept)
         with pytest.raises(TrainingError, match=r"settings\.json cannot be read"):
