@@ -8,6 +8,8 @@ DATA is the folder with the collected data sets, DIR where each stage writes its
   learnt StyleWorld's gold descriptions, before there were those that show what they say.
 - `show`: from there, the inferrer learns to write descriptions that show; an hour on two cores.
 - `follow`: from there, the generator learns to follow them; half an hour on two cores.
+- `widen`: from there, both go on, one after the other, since what holds answers together has many more wordings;
+  an hour and a half on two cores.
 - `joint`: from there, both learn together; its result is the model that is to be shipped.
 - `sequential`: from there too: the inferrer alone, then the generator on its summaries.
 - `population`, `raw-trained`: generators that read nothing, or the clipped signals, on as many pairs as
@@ -89,8 +91,21 @@ STAGES: dict[str, dict[str, Any]] = {
         "steps": 1,
         "eval_every": 0,
     },
-    "joint": {"start": "follow", "steps": 48, "eval_every": 16},
-    "sequential": {"start": "follow", "schedule": "sequential", "steps": 72, "eval_every": 36},
+    "widen": {
+        "start": "follow",
+        "warm_start": 200,
+        "warm_start_users": 8,
+        "warm_start_lr": 5e-4,
+        "warm_start_decay": 0.9,
+        "warm_start_contrast": 0.3,
+        "warm_start_generator": 150,
+        "generator_lr": 7e-4,
+        "generator_likelihood": 2.0,
+        "steps": 1,
+        "eval_every": 0,
+    },
+    "joint": {"start": "widen", "steps": 48, "eval_every": 16},
+    "sequential": {"start": "widen", "schedule": "sequential", "steps": 72, "eval_every": 36},
     "population": RIVAL | {"schedule": "population"},
     "raw-trained": RIVAL | {"schedule": "raw-trained"},
     "opinions": {"steps": 40, "eval_every": 10, "generator_lr": 1e-4},

@@ -26,7 +26,8 @@ CONTRACTION = re.compile(
 )
 EXAMPLE = re.compile(
     r"\b(?:for example|for instance|as an (?:example|illustration)|one example|to give an example|to illustrate|"
-    r"take this case)\b",
+    r"take this case|by way of example|here is an example|a case in point|consider this case|to name an example|"
+    r"in one instance|an example of this|picture this|to make it concrete|an example helps)\b",
     re.IGNORECASE,
 )
 TOPICS = {topic.id: topic for topic in load_topics()}
@@ -101,7 +102,7 @@ def frame(register: str) -> tuple[str, ...]:
     for kind, table in load("answer").items():
         if kind != "example":
             tables = table[register].values() if kind == "opener" else [table[register]]
-            phrases += [phrase for one in tables for split in SPLITS for phrase in one[split]]
+            phrases += [phrase for one in tables for pool in (*SPLITS, "more") for phrase in one[pool]]
     # One-word openers of the casual register are also how longer formal ones or facts begin.
     return tuple(phrase.lower() for phrase in phrases if phrase not in ("And", "So", "Well"))
 

@@ -26,8 +26,9 @@ LEAST = {
     "profile": 10,
     "survey answer": 10,
     "survey question": 6,
+    "answer": 10,
 }
-"""How many wordings each value has in `more`; of a question, each axis."""
+"""How many wordings each value has in `more`; of a question, each axis; of an answer, each list."""
 
 
 def lists(table: dict[str, Any], *path: str) -> Iterator[tuple[tuple[str, ...], dict[str, list[Any]]]]:
@@ -70,7 +71,7 @@ def test_each_value_has_many_wordings() -> None:
             assert len(table.get("more", ())) >= LEAST[name], path
             counted[name] += 1
     values = sum(map(len, AXES.values()))
-    assert counted == dict.fromkeys(LEAST, values) | {"gold frame": 1, "survey question": len(AXES)}
+    assert counted == dict.fromkeys(LEAST, values) | {"gold frame": 1, "survey question": len(AXES), "answer": 17}
 
 
 def test_no_wording_is_there_twice() -> None:
@@ -154,9 +155,12 @@ def test_wide_users_speak_in_many_words_and_of_the_topics_of_train(wide: list[Us
     assert {pair.meta["topic"] for record in wide for pair in record.pairs} <= topics
 
 
-def test_a_list_without_more_is_that_of_train() -> None:
-    assert pool("wide", "answer", "example") == pool("train", "answer", "example")
-    assert set(pool("wide", "statement", "length", "short")) > set(pool("train", "statement", "length", "short"))
+def test_every_list_is_wider_than_that_of_train() -> None:
+    for path, table in TABLES:
+        narrow, wide = (pool(wordings, *path) for wordings in ("train", "wide"))
+        assert wide[: len(narrow)] == narrow, path
+        assert wide[len(narrow) :] == tuple(table["more"]), path
+        assert len(wide) > len(narrow), path
 
 
 @pytest.mark.parametrize("split", ["dev", "test"])

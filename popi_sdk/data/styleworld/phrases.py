@@ -26,13 +26,10 @@ def load(kind: str) -> dict[str, Any]:
 
 @cache
 def pool(wordings: Wordings, kind: str, *path: str) -> tuple[Any, ...]:
-    """The phrasings under a path of one file: `pool("train", "statement", "length", "short")`.
-
-    Where a list has no `more`, `wide` is the same as train.
-    """
+    """The phrasings under a path of one file: `pool("train", "statement", "length", "short")`."""
     table = load(kind)
     for name in path:
         table = table[name]
     if wordings == "wide":
-        return (*table["train"], *table.get("more", ()))
+        return (*table["train"], *table["more"])
     return tuple(table[wordings])
