@@ -1,0 +1,61 @@
+"""Put a trained directory where it is kept, in the package or as a checkpoint to go on from.
+
+    python -m benchmarks.ship TRAINED TARGET [--report RUN]
+
+Its weights are rounded to float16, half the bytes. Left behind are the run's own files, the path of what it started
+from, and its looks at dev users if they were fewer than 20: figures are those of `--report`, a run of `popi eval`.
+TARGET is replaced whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+from popi_sdk.models.trained import MANIFEST, read_trained
+from popi_sdk.train import write_card
+from popi_sdk.train.export import RUN
+
+FEWEST = 20
+
+
+def ship(trained: Path, target: Path, report: Path | None = None) -> None:
+    """Copy what `read_trained` takes, smaller."""
+    read_trained("trained", trained)
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(trained, target, ignore=shutil.ignore_patterns(RUN), symlinks=False)
+    for file in target.glob("*/*.safetensors"):
+        round_weights(file)
+    manifest = target / MANIFEST
+    facts = json.loads(manifest.read_text(encoding="utf-8"))
+    config = facts["config"]
+    if config["start"]:
+        config["start"] = Path(config["start"]).name
+    if config["eval_users"] < FEWEST:
+        facts.pop("dev", None)
+    manifest.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_card(target, report=report)
+    print(f"{target}: {sum(one.stat().st_size for one in target.rglob('*') if one.is_file()) / 1e6:.1f} MB")
+
+
+def round_weights(file: Path) -> None:
+    """To float16, in place."""
+    from safetensors.torch import load_file, save_file
+
+    save_file({name: weights.half() for name, weights in load_file(file).items()}, file, metadata={"format": "pt"})
+    file.chmod(0o644)  # it writes for nobody else to read
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("trained", type=Path)
+    parser.add_argument("target", type=Path)
+    parser.add_argument("--report", type=Path, help="of popi eval, for the card")
+    given = parser.parse_args()
+    ship(given.trained, given.target, given.report)
+
+
+if __name__ == "__main__":
+    main()
