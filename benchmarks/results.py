@@ -1,23 +1,31 @@
 """Bring finished runs of `popi eval` into docs/results: `python -m benchmarks.results .popi/runs`.
 
 Each run becomes a folder with its page, its text and its figures, and a block of the table in docs/results/index.md.
-Texts of users are shown only where the data may be shown.
+Its folder is called as its data, or as its data and what it is about: `styleworld-trained`. Texts of users are shown
+only where the data may be shown; so are the summaries of ten users by trained models.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from popi_sdk.evals import Results, write_report
+from popi_sdk.evals.manifest import SUMMARIES
+from popi_sdk.evals.report.markdown import quoted
 from popi_sdk.evals.report.plots import by_row
+from popi_sdk.evals.results import RowResult
 
 from .report import ROOT
 
 _RESULTS = ROOT / "docs" / "results"
 _SHOWN = ("styleworld", "model_written_personas")
+_PRINTED = 10  # users whose summaries are shown
 _FILES = ("report.html", "report.md", "results.json")
 _BLOCK = re.compile(r"(<!-- table -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -25,13 +33,17 @@ _BLOCK = re.compile(r"(<!-- table -->\n).*?(<!-- end -->)", re.DOTALL)
 def main(runs: Path) -> None:
     blocks = []
     for run in sorted(path.parent for path in runs.glob("*/run.json")):
-        results = write_report(run, examples=run.name in _SHOWN)
+        shown = run.name.partition("-")[0] in _SHOWN
+        results = write_report(run, examples=shown)
         folder = _RESULTS / run.name
         folder.mkdir(parents=True, exist_ok=True)
         for name in _FILES:
             shutil.copy(run / name, folder / name)
         (folder / "rows.svg").write_text(_picture(results), encoding="utf-8")
-        blocks.append(_block(run.name, results))
+        texts = _summaries(run, results) if shown else ""
+        if texts:
+            (folder / "summaries.md").write_text(texts, encoding="utf-8")
+        blocks.append(_block(run.name, results, printed=bool(texts)))
     index = _RESULTS / "index.md"
     text, found = _BLOCK.subn(lambda match: match[1] + "\n".join(blocks) + "\n" + match[2], index.read_text())
     if not found:
@@ -45,23 +57,54 @@ def _picture(results: Results) -> str:
     return picture.replace("<svg ", '<svg style="background: white" ', 1)
 
 
-def _block(name: str, results: Results) -> str:
+def _summaries(run: Path, results: Results) -> str:
+    """What trained models wrote of the first users, beside the gold description; nothing where none is trained."""
+    writers = {row.row.partition(":")[0] for row in results.rows if row.trained and row.summaries}
+    by_user: dict[str, dict[str, str]] = {}
+    for line in _lines(run / SUMMARIES):
+        if line.get("writer") in writers | {"gold"} and "text" in line:
+            by_user.setdefault(line["user_id"], {})[line["writer"]] = " ".join(line["text"].split())
+    parts = [f"# What trained models wrote on {run.name}", "Of the first users of the run, whoever they are."]
+    for user, texts in list(by_user.items())[:_PRINTED]:
+        said = [f"- `{writer}`: {text or '(nothing)'}" for writer, text in sorted(texts.items())]
+        parts.append("\n".join([f"**{user}**", "", *said]))
+    return "\n\n".join(parts) + "\n" if writers else ""
+
+
+def _lines(path: Path) -> Iterable[dict[str, Any]]:
+    return map(json.loads, path.read_text(encoding="utf-8").splitlines())
+
+
+def _block(name: str, results: Results, *, printed: bool) -> str:
     data = results.manifest["data"]
     population = f"; what most people prefer: {results.population.percent()} %" if results.population else ""
     lines = [
         f"\n### {name}\n",
         f"{data['users']} users, {data['pairs']:,} pairs{population}. [The page of this run]({name}/report.html), "
-        f"commit `{str(results.manifest['commit'])[:10]}`.\n",
+        f"commit `{str(results.manifest['commit'])[:10]}`."
+        + (f" [Ten users' summaries]({name}/summaries.md)." if printed else "")
+        + "\n",
         f"![Accuracy of every row on {name}]({name}/rows.svg)\n",
-        "| row | accuracy % | own minus shuffled, points | contested % | context tokens |",
-        "| --- | --- | --- | --- | --- |",
     ]
-    for row in results.rows:
+    readers = dict.fromkeys(row.reader for row in results.rows)
+    for reader in readers:
+        lines += _table([row for row in results.rows if row.reader == reader], reader if len(readers) > 1 else "")
+    return "\n".join(lines)
+
+
+def _table(rows: list[RowResult], reader: str) -> list[str]:
+    lines = [
+        *([f"\nRead by {reader}:\n"] if reader else []),
+        "| row | accuracy % | own minus shuffled, points | contested % | context tokens | quoted % (longest, words) |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
         personal = row.personal.points() if row.personal else ""
         contested = row.contested.percent() if row.contested else ""
         tokens = f"{row.context_tokens.mean:.0f}"
-        lines.append(f"| `{row.row}` | {row.accuracy.percent()} | {personal} | {contested} | {tokens} |")
-    return "\n".join(lines)
+        cells = (f"`{row.row}`", row.accuracy.percent(), personal, contested, tokens, quoted(row))
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 if __name__ == "__main__":
