@@ -1,8 +1,9 @@
-"""Bring finished runs of `popi eval` into docs/results: `python -m benchmarks.results .popi/runs`.
+"""Bring finished runs of `popi eval` into docs/results: `python -m benchmarks.results RUN...`.
 
-Each run becomes a folder with its page, its text and its figures, and a block of the table in docs/results/index.md.
-Its folder is called as its data, or as its data and what it is about: `styleworld-trained`. Texts of users are shown
-only where the data may be shown; so are the summaries of ten users by trained models.
+Each run becomes a folder with its page, its text and its figures, and a block of the table in docs/results/index.md,
+in place of the one that it had; other blocks stay. Its folder is called as its data, or as its data and what it is
+about: `styleworld-trained`. Texts of users are shown only where the data may be shown; so are the summaries of ten
+users by trained models.
 """
 
 from __future__ import annotations
@@ -27,12 +28,15 @@ _RESULTS = ROOT / "docs" / "results"
 _SHOWN = ("styleworld", "model_written_personas")
 _PRINTED = 10  # users whose summaries are shown
 _FILES = ("report.html", "report.md", "results.json")
-_BLOCK = re.compile(r"(<!-- table -->\n).*?(<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- table -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
-def main(runs: Path) -> None:
-    blocks = []
-    for run in sorted(path.parent for path in runs.glob("*/run.json")):
+def main(runs: Iterable[Path]) -> None:
+    index = _RESULTS / "index.md"
+    if not (found := _BLOCK.search(index.read_text())):
+        sys.exit(f"{index} has no place for the table: <!-- table --> ... <!-- end -->")
+    blocks = {text.split()[0]: f"\n### {text.rstrip()}" for text in found[2].split("\n### ")[1:]}
+    for run in runs:
         shown = run.name.partition("-")[0] in _SHOWN
         results = write_report(run, examples=shown)
         folder = _RESULTS / run.name
@@ -43,12 +47,9 @@ def main(runs: Path) -> None:
         texts = _summaries(run, results) if shown else ""
         if texts:
             (folder / "summaries.md").write_text(texts, encoding="utf-8")
-        blocks.append(_block(run.name, results, printed=bool(texts)))
-    index = _RESULTS / "index.md"
-    text, found = _BLOCK.subn(lambda match: match[1] + "\n".join(blocks) + "\n" + match[2], index.read_text())
-    if not found:
-        sys.exit(f"{index} has no place for the table: <!-- table --> ... <!-- end -->")
-    index.write_text(text)
+        blocks[run.name] = _block(run.name, results, printed=bool(texts))
+    table = "\n".join(blocks[name] for name in sorted(blocks))
+    index.write_text(_BLOCK.sub(lambda match: f"{match[1]}{table}\n{match[3]}", index.read_text()))
 
 
 def _picture(results: Results) -> str:
@@ -108,4 +109,4 @@ def _table(rows: list[RowResult], reader: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(map(Path, sys.argv[1:]))

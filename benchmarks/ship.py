@@ -24,6 +24,8 @@ FEWEST = 20
 def ship(trained: Path, target: Path, report: Path | None = None) -> None:
     """Copy what `read_trained` takes, smaller."""
     read_trained("trained", trained)
+    if target.resolve() in (trained.resolve(), *trained.resolve().parents):
+        raise SystemExit(f"{target} is what is to be copied. Give another place.")
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(trained, target, ignore=shutil.ignore_patterns(RUN), symlinks=False)
     for file in target.glob("*/*.safetensors"):

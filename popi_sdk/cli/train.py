@@ -58,6 +58,14 @@ Start: TypeAlias = Annotated[
         metavar="DIR", help="A trained model to go on from, as it was written by an earlier run.", show_default="MODEL"
     ),
 ]
+Preset: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Other defaults: paper, the released recipe (two networks, sequential, no extras).",
+        show_default=False,
+    ),
+]
 Schedule: TypeAlias = Annotated[
     str | None,
     typer.Option(
@@ -110,6 +118,7 @@ def train(
     output: Output = None,
     model: Model = None,
     start: Start = None,
+    preset: Preset = None,
     schedule: Schedule = None,
     steps: Steps = None,
     limit: Limit = None,
@@ -139,7 +148,8 @@ def train(
     The folder then holds inferrer/, generator/, popi.json and README.md, a model
     card; run/history.jsonl has the curves.
     """
-    flags = {"base_model": model, "start": start, "schedule": schedule, "steps": steps, "seed": seed}
+    flags: dict[str, Any] = {"base_model": model, "start": start, "preset": preset}
+    flags |= {"schedule": schedule, "steps": steps, "seed": seed}
     own = {"data": data or None, "dev": dev or None, "limit": limit, "output": output}
     if plot:
         if config or resume or tensorboard or set_ or any(value is not None for value in (flags | own).values()):
@@ -155,7 +165,7 @@ def train(
         from ..train.processes import join, one_voice
     with one_voice():
         processes = join(str(options.get("device", "auto")))
-        processes.from_main(lambda: _refuse_a_run(where["output"], resume=resume))
+        processes.from_main(lambda: _check_output(Path(where["output"]), resume=resume))
         show = {"quiet": quiet, "picture": svg} if processes.main else {"quiet": True}
         _train(processes, options, where, resume=resume, tensorboard=tensorboard, show=show)
 
@@ -183,9 +193,13 @@ def _plot(runs: list[str], *, quiet: bool) -> None:
         screen().print(Text.assemble("Look at ", (str(path), "bold")), soft_wrap=True)
 
 
-def _refuse_a_run(output: str, *, resume: bool) -> None:
-    if (Path(output) / "run").exists() and not resume:
+def _check_output(output: Path, *, resume: bool) -> None:
+    """Now, and not after hours of training."""
+    from ..train.export import RUN, check_target
+
+    if (output / RUN).exists() and not resume:
         raise ConfigurationError(f"{output} holds a run already. Give --resume to go on with it, or a new folder.")
+    check_target(output)
 
 
 def _train(
@@ -232,10 +246,15 @@ def _show(trainer: PopiTrainer, folder: Path) -> None:
     if (kept := trainer.kept) is not None:
         accuracy = f"accuracy {kept['dev/own']:.2f}, of another's summary {kept['dev/shuffled']:.2f}"
         console.print(Text(f"Kept: {kept['phase']}, step {kept['step']}: {accuracy}."))
-    for example, text in zip(trainer.dev_examples[:3], trainer.summaries(trainer.dev_examples[:3]), strict=True):
+    summarised = trainer.config.reads == "summary"
+    shown = trainer.dev_examples[:3] if summarised else []
+    for example, text in zip(shown, trainer.summaries(shown), strict=True):
         console.print(Text.assemble((f"{clean(example.user_id)}: ", "dim"), clean(text) or "(no summary)"))
     console.print(Text.assemble("Curves: ", (f"popi train --plot {folder}", "bold")), soft_wrap=True)
-    console.print(Text.assemble("Use it: ", (f"Personalizer.from_pretrained({str(folder)!r})", "bold")), soft_wrap=True)
+    use = f"Personalizer.from_pretrained({str(folder)!r})"
+    if not summarised:
+        use = f"popi eval DATA --method {trainer.config.schedule}={folder}"
+    console.print(Text.assemble("Use it: ", (use, "bold")), soft_wrap=True)
 
 
 def _from_file(path: str) -> dict[str, Any]:

@@ -16,9 +16,11 @@ from ..models import _hub  # noqa: F401 - before the hub's client is loaded
 from ..models.catalog import CATALOG
 from ..models.trained import MANIFEST
 
-__all__ = ["CARD", "card", "write_card"]
+__all__ = ["CARD", "FRESH", "card", "write_card"]
 
 CARD = "README.md"
+FRESH = ".new-"
+"""How what is being written is called, until it is put in its place."""
 
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _ROWS = (
@@ -54,7 +56,7 @@ def write_card(directory: str | Path, *, name: str | None = None, report: str | 
     try:
         facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         text = card(facts, name or folder.resolve().name, _results(report))
-        fresh = folder / f".{CARD}.{os.getpid()}"
+        fresh = folder / f"{FRESH}{CARD}.{os.getpid()}"
         fresh.write_text(text, encoding="utf-8")
         os.replace(fresh, folder / CARD)
     except (OSError, ValueError) as error:

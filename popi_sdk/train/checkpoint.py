@@ -23,6 +23,7 @@ __all__ = ["Checkpoints", "alone_in"]
 
 _EXTRAS = "popi.pt"  # written last into a checkpoint of TRL's: without it, the checkpoint is not whole
 _LOCK = ".lock"
+_SETTINGS = "settings.json"
 
 
 @contextmanager
@@ -47,12 +48,12 @@ class Checkpoints:
     Args:
         folder: Where; None for a run that keeps nothing.
         every: Steps between two checkpoints.
-        settings: What has to be the same in the run that goes on: `model`, `users` and `config`.
+        settings: What has to be the same in the run that goes on: `model`, `users`, `data` and `config`.
         resume: Whether to go on from what is there; otherwise it is removed.
         processes: Who trains together.
 
     Raises:
-        TrainingError: If what is there belongs to a run of other settings.
+        TrainingError: If what is there belongs to a run of other settings, or is no run at all.
     """
 
     def __init__(
@@ -73,18 +74,27 @@ class Checkpoints:
 
     @staticmethod
     def _open(folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
-        path = folder / "settings.json"
+        path = folder / _SETTINGS
         if resume and path.is_file() and (changed := _changed(path, settings)):
             raise TrainingError(
                 f"The run in {folder} has other settings or other users: {', '.join(changed)}. Keep them, or take a "
                 "new folder."
             )
         if not resume and folder.exists():
-            for old in folder.iterdir():
-                if old.name != _LOCK and not old.name.startswith("references-"):  # constants of the pairs: still true
-                    shutil.rmtree(old) if old.is_dir() else old.unlink()
+            Checkpoints._clear(folder)
         folder.mkdir(parents=True, exist_ok=True)
         _replace(path, json.dumps(settings).encode())
+
+    @staticmethod
+    def _clear(folder: Path) -> None:
+        """Remove a run; its settings go last, as they say that it is one."""
+        found = sorted(folder.iterdir(), key=lambda path: path.name == _SETTINGS)
+        # References are constants of the pairs, and still true.
+        old = [path for path in found if path.name != _LOCK and not path.name.startswith("references-")]
+        if old and old[-1].name != _SETTINGS:
+            raise TrainingError(f"{folder} holds {old[0].name!r}, and is no run of popi_sdk. Give another folder.")
+        for path in old:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def history(self) -> list[dict[str, Any]]:
         """What was recorded; a line that a kill cut off is left out."""
@@ -196,7 +206,8 @@ def _changed(path: Path, settings: dict[str, Any]) -> list[str]:
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         before = TrainConfig().model_dump(mode="json") | kept["config"]  # an older version had not all options
-        found = [name for name in ("model", "users") if kept[name] != settings[name]]
+        kept.setdefault("data", settings["data"])  # an older version did not keep it
+        found = [name for name in ("model", "users", "data") if kept[name] != settings[name]]
     except (ValueError, KeyError, TypeError):
         return [f"{path.name} cannot be read"]
     now = settings["config"]

@@ -211,12 +211,20 @@ class TrainConfig(BaseModel):
         return as_train_config(**recipe | changes)
 
 
-def as_train_config(**options: Any) -> TrainConfig:
+def as_train_config(*, preset: str | None = None, **options: Any) -> TrainConfig:
     """Build a configuration.
 
+    Args:
+        preset: Whose defaults hold where no option says otherwise: `paper` for `TrainConfig.paper`; None for our own.
+        options: Fields of `TrainConfig`.
+
     Raises:
-        ConfigurationError: If an option is unknown or its value is not allowed; it names the option.
+        ConfigurationError: If an option or the preset is unknown, or a value is not allowed; it names the option.
     """
+    if preset is not None:
+        if preset != "paper":
+            raise ConfigurationError(f"Training: there is no preset {preset!r}. Use 'paper', or none.")
+        return TrainConfig.paper(**options)
     try:
         return TrainConfig(**options)
     except ValidationError as error:

@@ -78,7 +78,7 @@ def _accuracies(
     donors = assign_donors([(one.user_id, one.groups) for one in examples], seed=config.seed).of
     of = {one.user_id: context for one, context in zip(examples, contexts, strict=True)}
     own = [Judged(of[one.user_id], one.pairs) for one in examples]
-    other = [Judged(of[donors.get(one.user_id, one.user_id)], one.pairs) for one in examples]
+    other = [Judged(of[donors[one.user_id]], one.pairs) for one in examples]
     spread, frozen = learner.processes.spread, partial(learner.margins, frozen=True)
     return {
         "own": _accuracy(spread(own, learner.margins)),

@@ -14,16 +14,32 @@ from .. import __version__
 from ..errors import ConfigurationError
 from ..models.trained import FORMAT, MANIFEST, PARTS
 from ..prompts import template_digest
-from .card import CARD, card
+from .card import CARD, FRESH, card
 
-__all__ = ["RUN", "write_trained"]
+__all__ = ["RUN", "check_target", "write_trained"]
 
 RUN = "run"
 """The folder beside the parts with what a run keeps: its history, references and checkpoint."""
 
 _TEMPLATES = {"summary": ("infer", "answer_summary"), "signals": ("answer_signals",), "none": ("plain",)}
 _OURS = {RUN, MANIFEST, CARD, *PARTS}
-_FRESH = ".new-"
+
+
+def check_target(directory: Path) -> None:
+    """See that a trained model may be written there: nothing is in the way but what training wrote.
+
+    Raises:
+        ConfigurationError: If something else is.
+    """
+    if not directory.exists():
+        return
+    if not directory.is_dir() or {path.name for path in directory.iterdir() if not _is_left(path)} - _OURS:
+        raise ConfigurationError(f"{directory} is there and holds no trained model. Give a new directory.")
+
+
+def _is_left(path: Path) -> bool:
+    """Whether it is what a killed write has left behind."""
+    return path.name.startswith(FRESH)
 
 
 def write_trained(directory: Path, parts: Mapping[str, Callable[[Path], None]], facts: dict[str, Any]) -> Path:
@@ -40,9 +56,8 @@ def write_trained(directory: Path, parts: Mapping[str, Callable[[Path], None]], 
     Raises:
         ConfigurationError: If there is something else, or it cannot be written.
     """
-    if directory.exists() and (not directory.is_dir() or {path.name for path in directory.iterdir()} - _OURS):
-        raise ConfigurationError(f"{directory} is there and holds no trained model. Give a new directory.")
-    fresh = directory / f"{_FRESH}{uuid.uuid4().hex[:8]}"
+    check_target(directory)
+    fresh = directory / f"{FRESH}{uuid.uuid4().hex[:8]}"
     manifest = {
         "format": FORMAT,
         **{name: name for name in parts},
@@ -52,6 +67,8 @@ def write_trained(directory: Path, parts: Mapping[str, Callable[[Path], None]], 
     }
     readme = card(manifest, directory.resolve().name)
     try:
+        for left in filter(_is_left, directory.iterdir() if directory.is_dir() else ()):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
         for name, write in parts.items():
             (fresh / name).mkdir(parents=True)
             write(fresh / name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Any
@@ -52,9 +53,10 @@ class Step:
         self._samples: list[Sample] = []
 
     def rollout(self, prompts: Sequence[Any], trainer: Any) -> dict[str, list[list[int]] | None]:
-        """TRL's `rollout_func`: prompts, here the users' numbers, come once for each summary of the group."""
+        """TRL's `rollout_func`: prompts, here a user's number and turn in the step, come for each summary anew."""
         group = self.config.group_size
-        examples = [self.examples[int(number)] for number in prompts[::group]]
+        who, turns = zip(*(map(int, prompt.split()) for prompt in prompts[::group]), strict=True)
+        examples = [self.examples[number] for number in who]
         with self.processes.together():
             found = sample_summaries(
                 self.networks,
@@ -63,6 +65,7 @@ class Step:
                 count=group,
                 temperature=self.config.temperature,
                 seed=f"{self.config.seed}/{trainer.state.global_step}",
+                turns=turns,
             )
         self._samples = [sample for row in found for sample in row]
         return {
@@ -78,6 +81,7 @@ class Step:
         step = self.trainer.state.global_step
         group = self.config.group_size
         learners = self.config.summaries_for_generator or group
+        others = self._of_the_next_user() if self.config.generator_contrast else [None] * len(self._samples)
         judged = [
             Judged(
                 sample.text,
@@ -85,7 +89,7 @@ class Step:
                     self.examples[number].pairs, step * self.config.pairs_per_summary, self.config.pairs_per_summary
                 ),
                 learn=at % group < learners,
-                other=self._samples[(at + group) % len(self._samples)].text,  # of the next user
+                other=others[at],
             )
             for at, (sample, number) in enumerate(zip(self._samples, example, strict=True))
         ]
@@ -99,19 +103,36 @@ class Step:
             for sample, number in zip(self._samples, example, strict=True)
         ]
         objective = self.learner.objective
+        firsts = self._firsts()
         with self.processes.together():
             rewards = [
-                objective.reward(
-                    current[at],
-                    frozen[at] if frozen else None,
-                    empty=self._empty(current[len(judged) + at // group], mixed=bool(mixed)) if plain else 0.0,
-                    filled=len(sample.ids) / self.config.budget,
-                    quoted=quoted[at],
+                _short(
+                    objective.reward(
+                        current[firsts[at]],
+                        frozen[firsts[at]] if frozen else None,
+                        empty=self._empty(current[len(judged) + at // group], mixed=bool(mixed)) if plain else 0.0,
+                        filled=len(sample.ids) / self.config.budget,
+                        quoted=quoted[at],
+                    )
                 )
                 for at, sample in enumerate(self._samples)
             ]
         self.metrics = self._measured(current[: len(judged)], quoted)
         return rewards
+
+    def _firsts(self) -> list[int]:
+        """For each summary the first of the user's with the same text: what rounding sets apart is no merit."""
+        seen: dict[tuple[int, str], int] = {}
+        return [
+            seen.setdefault((at // self.config.group_size, sample.text), at) for at, sample in enumerate(self._samples)
+        ]
+
+    def _of_the_next_user(self) -> list[str]:
+        """For each summary here, that of the next user with the same number; the next may be in another process."""
+        parts = self.processes.gather([sample.text for sample in self._samples])
+        texts = [text for part in parts for text in part]
+        start = sum(map(len, parts[: self.processes.index])) + self.config.group_size
+        return [texts[(start + at) % len(texts)] for at in range(len(self._samples))]
 
     def _empty(self, current: Sequence[float], *, mixed: bool) -> float:
         """What the plain prompt earns; the frozen base behind it is the reference itself, so its margins are 0."""
@@ -128,3 +149,12 @@ class Step:
             "summaries/distinct": len({text for text, _, _ in rows}) / len(rows),
             "summaries/quoted": statistics.fmean(share for _, _, share in rows),
         }
+
+
+def _short(reward: float) -> float:
+    """To 18 binary digits, so that in float32 the mean of up to 64 equal rewards is that reward.
+
+    Else an advantage is left that is nothing but rounding, and AdamW, which divides by its size, makes a step of it.
+    """
+    mantissa, exponent = math.frexp(reward)
+    return math.ldexp(round(mantissa * 2**18) / 2**18, exponent)

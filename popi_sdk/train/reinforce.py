@@ -53,7 +53,11 @@ def reinforce(
     step = Step(networks, learner, examples, config, learn=learn)
     # One pass over an order of our own: TRL's sampler does not know where it was when a run goes on in a later epoch.
     order = islice(batches(len(examples), config), config.steps)
-    rows = [{"prompt": str(at), "example": at} for batch in order for at in batch]
+    rows = [
+        {"prompt": f"{at} {batch[:place].count(at)}", "example": at}
+        for batch in order
+        for place, at in enumerate(batch)
+    ]
     with tempfile.TemporaryDirectory(prefix="popi-train-") as scratch:
         output = checkpoints.trl_folder(phase)
         trainer = _trainer(step, rows, output or Path(scratch), record, checkpoints)

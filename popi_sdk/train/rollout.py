@@ -64,6 +64,7 @@ def sample_summaries(
     count: int,
     temperature: float,
     seed: str,
+    turns: Sequence[int] | None = None,
 ) -> list[list[Sample]]:
     """Sample summaries for each user.
 
@@ -75,6 +76,7 @@ def sample_summaries(
         temperature: 0 for the most likely one.
         seed: With the user's id and the summary's number it decides what is drawn: whatever else is in the batch, and
             whichever process computes it.
+        turns: For each user, how often the same one stands before it in the step: the summaries are to be others.
 
     Returns:
         By user.
@@ -87,9 +89,9 @@ def sample_summaries(
             room=encoder.budget,
             ends=ends,
             temperature=temperature,
-            seed=int(digest(seed, example.user_id, str(number))[:16], 16),
+            seed=int(digest(seed, example.user_id, str(number), *([str(turn)] if turn else []))[:16], 16),
         )
-        for example in examples
+        for example, turn in zip(examples, turns or [0] * len(examples), strict=True)
         for number in range(count)
     ]
     if rows:

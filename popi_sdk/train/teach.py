@@ -51,14 +51,14 @@ def teach(
     for _ in range(done):
         next(order)
     for step in range(done, config.phases[phase]):
-        drawn = learner.processes.share(next(order))
+        drawn = next(order)
         judged = [
             Judged(
                 contexts[at],
                 rotated(examples[at].pairs, step * config.pairs_per_summary, config.pairs_per_summary),
                 other=contexts[other],
             )
-            for at, other in zip(drawn, [*drawn[1:], *drawn[:1]], strict=True)
+            for at, other in learner.processes.share([*zip(drawn, [*drawn[1:], *drawn[:1]], strict=True)])
         ]
         deltas = [delta for rows in learner.processes.gather(learner.learn(judged)) for row in rows for delta in row]
         accuracy = statistics.fmean((delta > 0) + 0.5 * (delta == 0) for delta in deltas)

@@ -60,8 +60,8 @@ class PopiTrainer:
 
     Raises:
         TrainingError: If no user is left to train with.
-        ConfigurationError: If users of train and dev are the same, or a step's users cannot be shared out among the
-            processes that were started, or `tensorboard` has no folder to write to.
+        ConfigurationError: If users of train and dev are the same, dev has one user alone, or a step's users cannot be
+            shared out among the processes that were started, or `tensorboard` has no folder to write to.
         MissingExtraError: If `tensorboard` is asked for and not installed.
     """
 
@@ -248,7 +248,10 @@ class PopiTrainer:
         with self.processes.together():
             if self.processes.main:
                 self.began(name, done)
-        work(name)
+        if found and earlier and "stopped" in earlier[-1] and earlier[-1]["step"] == done:
+            self.networks.load_state_dict(found[1]["networks"])  # it had ended, and was killed before that was kept
+        else:
+            work(name)
         best = self._watch.best if self.config.keep_best else None
         kept = best is not None and self.checkpoints.restore_best(name, best["step"], self.networks)
         self._keep(best if kept else None)
@@ -270,7 +273,13 @@ class PopiTrainer:
             one.model_copy(update={"pairs": one.pairs[: self.config.eval_pairs]})
             for one in records[: self.config.eval_users]
         ]
-        return self.encoder.examples(cut)
+        found = self.encoder.examples(cut)
+        if len(found) == 1:
+            raise ConfigurationError(
+                f"Of dev there is one user alone, {found[0].user_id!r}, and nobody whose summary could be the control. "
+                "Give two or more, or none."
+            )
+        return found
 
     def _kept_look(self) -> dict[str, Any] | None:
         """Its figures alone: how many summaries of users are published, `About.samples` says."""
@@ -279,7 +288,8 @@ class PopiTrainer:
     def _settings(self) -> dict[str, Any]:
         """What has to be the same for a run to go on."""
         users = digest(*(one.user_id for one in self.train_examples))
-        return {"model": self.identity, "users": users, "config": self.config.model_dump(mode="json")}
+        data = [one["digest"] for one in self.data]  # of all that the users said, on both sides
+        return {"model": self.identity, "users": users, "data": data, "config": self.config.model_dump(mode="json")}
 
     def _learner(self, steps: int) -> GeneratorLearner:
         return GeneratorLearner(

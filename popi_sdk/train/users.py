@@ -12,7 +12,8 @@ from ..errors import DataError
 __all__ = ["HELD_OUT", "training_users"]
 
 HELD_OUT = 10
-"""Of a file that names no splits, one user in so many is kept for the looks."""
+"""Of a file that names no splits, one user in so many is kept for the looks, but two at least: one is the other's
+control. Of fewer users than this nobody is."""
 
 
 def training_users(
@@ -60,7 +61,8 @@ def _divided(
             return records, list(open_data(data, split="dev", seed=seed))
         except DataError:
             return records, []
-    held = set(draw([record.user_id for record in records], len(records) // HELD_OUT, seed))
+    count = max(2, len(records) // HELD_OUT) if len(records) >= HELD_OUT else 0
+    held = set(draw([record.user_id for record in records], count, seed))
     return [one for one in records if one.user_id not in held], [one for one in records if one.user_id in held]
 
 

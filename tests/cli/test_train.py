@@ -69,6 +69,34 @@ def test_from_a_file_and_flags_go_before(popi, toy, tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "inferrer").exists()
 
 
+def test_a_rival_and_the_papers_recipe_by_name(popi, toy, tmp_path: Path) -> None:
+    ended = popi(
+        *("train", "--data", "tinyworld", "--model", toy, "--limit", "4", "--preset", "paper", "--steps", "1"),
+        *(
+            "--schedule",
+            "population",
+            "--set",
+            "users_per_step=2",
+            "--set",
+            "dtype=float32",
+            "-o",
+            str(tmp_path / "it"),
+        ),
+    )
+    assert ended.code == 0, ended.err
+    config = json.loads((tmp_path / "it" / "popi.json").read_text())["config"]
+    assert (config["schedule"], config["beta"], config["adapters"]) == ("population", 0.01, None)
+    assert f"popi eval DATA --method population={tmp_path / 'it'}" in ended.out
+    assert "from_pretrained" not in ended.out  # there is nothing that writes summaries
+
+
+def test_what_is_in_the_way_is_said_before_training(popi, tmp_path: Path) -> None:
+    (tmp_path / "my-thesis.txt").write_text("years of work")
+    ended = popi("train", "--data", "tinyworld", "-o", str(tmp_path), "--model", "./no-model")
+    assert ended.code == 2
+    assert "holds no trained model" in " ".join(ended.err.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

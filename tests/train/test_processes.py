@@ -49,6 +49,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "sequential": {"schedule": "sequential"},
     "population": {"schedule": "population", "steps": 3, "save_every": 1},
     "raw-trained": {"schedule": "raw-trained"},
+    "contrast": {"generator_contrast": 1.0, "warm_start_generator": 1},  # the next user is in the other process
     "float32": {},
 }
 STOPPED = ("joint", "population")

@@ -136,7 +136,9 @@ def test_nothing_to_train_with(lm, small) -> None:
     with pytest.raises(TrainingError, match="1 users whose signals do not fit input_budget"):
         PopiTrainer(small(input_budget=1), [user("one")], model=lm)
     with pytest.raises(ConfigurationError, match="'one' is in train and in dev"):
-        PopiTrainer(small(), [user("one")], [user("one")], model=lm)
+        PopiTrainer(small(), [user("one")], [user("one"), user("two")], model=lm)
+    with pytest.raises(ConfigurationError, match="one user alone, 'two', and nobody whose summary"):
+        PopiTrainer(small(), [user("one")], [user("two")], model=lm)
     with pytest.raises(TrainingError, match="gold description"):
         PopiTrainer(small(warm_start=1), [user("one"), user("two")], model=lm).train()
     with pytest.raises(ConfigurationError, match="carries adapters already"):
@@ -168,6 +170,9 @@ def test_the_papers_recipe() -> None:
     assert (recipe.schedule, recipe.adapters, recipe.beta, recipe.kl) == ("sequential", None, 0.01, 0.002)
     assert (recipe.group_size, recipe.temperature, recipe.pairs_per_summary, recipe.steps) == (8, 0.6, 1, 10)
     assert recipe.reward_frozen == recipe.entropy_bonus == 0
+    assert as_train_config(preset="paper", steps=10) == recipe
+    with pytest.raises(ConfigurationError, match="no preset 'popi'"):
+        as_train_config(preset="popi")
 
 
 def test_the_history_has_the_warm_start_and_some_summaries(tiny_folder: Path, small, tmp_path: Path) -> None:

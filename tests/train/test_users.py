@@ -31,14 +31,20 @@ def test_one_data_set(tmp_path: Path) -> None:
     assert (len(train), {one.split for one in train}, {one.split for one in dev}) == (5, {"train"}, {"dev"})
 
 
+@pytest.mark.parametrize(("users", "held"), [(9, 0), (10, 2), (29, 2), (30, 3)])
+def test_of_few_users_two_or_nobody_is_kept_out(users: int, held: int, tmp_path: Path) -> None:
+    train, dev = training_users(file_of(tmp_path / "own.jsonl", renamed("a", users)))
+    assert (len(train), len(dev)) == (users - held, held)
+
+
 def test_several_take_turns_and_lend_each_other_no_summaries(tmp_path: Path) -> None:
-    small = file_of(tmp_path / "small.jsonl", renamed("b", 10, groups=("b's own",)))
+    small = file_of(tmp_path / "small.jsonl", renamed("b", 11, groups=("b's own",)))
     train, dev = training_users(["tinyworld", small], limit=27)
     assert [one.user_id.partition("-")[0] for one in train].count("b") == 9
     of = [one.user_id.startswith("b-") for one in train]
     assert all(sum(of[at : at + 4]) == 1 for at in range(0, len(of), 4))  # 9 among 36, evenly
     assert {one.groups for one in train} == {("data set 1",), ("b's own",)}
-    assert sum(one.user_id.startswith("b-") for one in dev) == 1
+    assert sum(one.user_id.startswith("b-") for one in dev) == 2  # one has the other for a control
 
 
 def test_other_users_to_look_at(tmp_path: Path) -> None:

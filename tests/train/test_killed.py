@@ -1,0 +1,139 @@
+"""Killed in earnest, or stopped by a fault: nothing is lost, and nothing that is left is in the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from popi_sdk import ConfigurationError, TrainingError
+from popi_sdk.data import tinyworld
+from popi_sdk.models.causal_lm import load_causal_lm
+from popi_sdk.train import PopiTrainer
+from popi_sdk.train.checkpoint import Checkpoints
+from popi_sdk.train.objective import Objective
+
+
+def command(model: Path, output: Path, *more: str) -> list[str]:
+    options = ("users_per_step=2", "group_size=2", "budget=4", "dtype=float32", "save_every=1", "eval_users=4")
+    settings = [part for option in options for part in ("--set", option)]
+    base = [sys.executable, "-m", "popi_sdk", "train", "--data", "tinyworld", "--limit", "6", "--steps", "12"]
+    return [*base, "--model", str(model), "-o", str(output), "--quiet", *settings, *more]
+
+
+def test_kill_9_in_the_middle(tiny_folder: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    history = tmp_path / "killed" / "run" / "history.jsonl"
+    with subprocess.Popen(command(tiny_folder, tmp_path / "killed"), env=environment) as running:
+        give_up = time.monotonic() + 120
+        while not (history.is_file() and history.read_text().count("\n") >= 3) and time.monotonic() < give_up:
+            assert running.poll() is None, "it ended before it could be killed"
+            time.sleep(0.005)
+        running.send_signal(signal.SIGKILL)
+    done = history.read_text().count("\n")
+    assert 3 <= done < 12
+    assert not (tmp_path / "killed" / "popi.json").exists()
+    for arguments in (command(tiny_folder, tmp_path / "killed", "--resume"), command(tiny_folder, tmp_path / "whole")):
+        subprocess.run(arguments, env=environment, check=True)
+    steps = [json.loads(line)["step"] for line in history.read_text().splitlines()]
+    assert steps == [*range(1, 13)]
+    for part in ("inferrer", "generator"):
+        one, two = (load_file(tmp_path / name / part / "adapter_model.safetensors") for name in ("killed", "whole"))
+        assert one.keys() == two.keys()
+        assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+def test_what_a_killed_write_left_is_not_in_the_way(trainer: Callable[..., PopiTrainer], tmp_path: Path) -> None:
+    built = trainer(steps=1)
+    (tmp_path / ".new-0123" / "inferrer").mkdir(parents=True)
+    (tmp_path / ".new-README.md.17").write_text("half a ca")
+    built.save_pretrained(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"inferrer", "generator", "popi.json", "README.md"}
+    (tmp_path / "my-thesis.txt").write_text("years of work")
+    with pytest.raises(ConfigurationError, match="holds no trained model"):
+        built.save_pretrained(tmp_path)
+
+
+def built(small: Any, folder: Path, output: Path, **options: Any) -> PopiTrainer:
+    config = small(**{"steps": 4, "save_every": 1, "eval_every": 1, **options})
+    lm = load_causal_lm(folder, dtype="float32")
+    return PopiTrainer(config, tinyworld.generate("train", 8), tinyworld.generate("dev", 3), model=lm, output=output)
+
+
+def weights(trainer: PopiTrainer) -> list[torch.Tensor]:
+    state = trainer.networks.state_dict()
+    return [value.detach() for name, part in state.items() if name != "untouched" for value in part]
+
+
+def test_a_folder_called_run_that_is_none_is_left_alone(small: Any, tiny_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "diary.txt").write_text("went for a run")
+    with pytest.raises(TrainingError, match=r"holds 'diary\.txt', and is no run of popi_sdk"):
+        built(small, tiny_folder, tmp_path).train()
+    assert (tmp_path / "run" / "diary.txt").read_text() == "went for a run"
+
+
+@pytest.mark.parametrize("schedule", ["joint", "population"])
+def test_an_early_end_is_not_forgotten(
+    schedule: str, small: Any, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after the last step's checkpoint, before the end of the phase was kept."""
+    options = {"schedule": schedule, "stop": {"patience": 1}, "inferrer_lr": 1e-12, "generator_lr": 1e-12}
+    whole = built(small, tiny_folder, tmp_path / "whole", **options).train()
+    assert "stopped" in whole.history[-1]
+    assert len(whole.history) == 2
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoints, "finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            built(small, tiny_folder, tmp_path / "part", **options).train()
+    again = built(small, tiny_folder, tmp_path / "part", **options).train(resume=True)
+    assert again.history == whole.history
+    assert all(torch.equal(one, two) for one, two in zip(weights(whole), weights(again), strict=True))
+
+
+def test_a_reward_that_fails_ends_the_run_and_it_goes_on(
+    small: Any, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = built(small, tiny_folder, tmp_path / "whole").train()
+    part = built(small, tiny_folder, tmp_path / "part")
+    calls, inner = [], Objective.reward
+
+    def failing(self: Objective, *args: Any, **options: Any) -> float:
+        calls.append(args)
+        if len(calls) > 15:  # in the third step: 2 users with 3 summaries each
+            raise OSError("the judge has gone home")
+        return inner(self, *args, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Objective, "reward", failing)
+        with pytest.raises(OSError, match="the judge has gone home"):
+            part.train()
+    assert [entry["step"] for entry in part.history] == [1, 2]
+    again = built(small, tiny_folder, tmp_path / "part").train(resume=True)
+    assert again.history == whole.history
+    assert all(torch.equal(one, two) for one, two in zip(weights(whole), weights(again), strict=True))
+
+
+def test_other_words_of_the_same_users_are_another_run(small: Any, tiny_folder: Path, tmp_path: Path) -> None:
+    built(small, tiny_folder, tmp_path, steps=1).train()
+    for side in (0, 1):
+        users = [[*tinyworld.generate("train", 8)], [*tinyworld.generate("dev", 3)]]
+        users[side][0] = users[side][0].model_copy(update={"pairs": users[side][0].pairs[:2]})
+        lm = load_causal_lm(tiny_folder, dtype="float32")
+        config = small(steps=1, save_every=1, eval_every=1)
+        with pytest.raises(TrainingError, match=r"other settings or other users: data\. Keep"):
+            PopiTrainer(config, *users, model=lm, output=tmp_path).train(resume=True)
