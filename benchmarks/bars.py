@@ -1,0 +1,114 @@
+"""What a trained model has to reach, held against a run of `popi eval`, with paired intervals over users.
+
+    python -m benchmarks.bars RUN ROW
+
+ROW is the model's name in the run, of which the other rows are taken if they are there: `prompted`, `heuristic`,
+`population`, `raw-trained`, `sequential`, `raw`. Said of each bar is what was found, and whether it is met; where the
+interval includes both, it is open. "Not below" is with 2 points to spare.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from popi_sdk.evals.journal import read_rows
+from popi_sdk.evals.manifest import ITEMS
+from popi_sdk.evals.metrics import Interval
+from popi_sdk.evals.results import Results, Tally, read_results, tally
+
+from .report import table
+
+SPARE = 0.02
+GAIN = 0.1  # of gold over another user's gold, below which there is a floor effect
+RIVALS = ("prompted", "heuristic", "population", "raw-trained", "raw")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The rows of the first reader."""
+
+    results: Results
+    rows: Mapping[str, Tally]
+
+    @classmethod
+    def read(cls, folder: Path) -> Run:
+        results = read_results(folder)
+        first = results.rows[0].reader
+        tallies = tally(read_rows(folder / ITEMS))
+        return cls(results, {row: one for (reader, row), one in tallies.items() if reader == first})
+
+    def minus(self, one: str, other: str) -> Interval:
+        """Accuracy of a row minus that of another, on the same pairs."""
+        return self.rows[one].minus(self.rows[other], "credit", self.results.manifest["config"]["seed"])
+
+
+def above(found: Interval, least: float = 0.0) -> str:
+    """Whether an interval lies above a value."""
+    return "met" if found.low > least else "NOT met" if found.high <= least else "open"
+
+
+def bars(run: Run, row: str) -> Iterator[tuple[str, str, str]]:
+    """Each bar, what was found, and whether it is met."""
+    for rival in RIVALS:
+        if rival in run.rows:
+            yield f"above `{rival}`", (found := run.minus(row, rival)).points(), above(found)
+    if "sequential" in run.rows and row != "sequential":
+        yield "not below `sequential`", (found := run.minus(row, "sequential")).points(), above(found, -SPARE)
+    if "population" in run.rows:
+        found = run.minus("population", f"{row}:shuffled")
+        yield "`shuffled` not above `population`", (found).points(), above(found, -SPARE)
+    yield "own above another's", (found := run.minus(row, f"{row}:shuffled")).points(), above(found)
+    if f"{row}:gold" in run.rows:
+        yield from _recovered(run, row)
+        yield from _transfer(run, row)
+    yield from _form(run, row)
+
+
+def _recovered(run: Run, row: str) -> Iterator[tuple[str, str, str]]:
+    own, gold = run.minus(row, "none"), run.minus(f"{row}:gold", "none")
+    said = f"{own.points()} of {gold.points()}"
+    if gold.mean <= 0:
+        yield "0.8 of what gold descriptions gain", said, "gold gains nothing"
+    else:
+        yield "0.8 of what gold descriptions gain", said, "met" if own.mean >= 0.8 * gold.mean else "NOT met"
+
+
+def _transfer(run: Run, row: str) -> Iterator[tuple[str, str, str]]:
+    own, gold = run.minus(f"{row}:frozen", f"{row}:frozen:shuffled"), run.minus("gold", "gold:shuffled")
+    yield "frozen reader: own above another's", own.points(), above(own)
+    if gold.mean < GAIN:
+        yield (
+            "frozen reader: 0.9 of gold's gain over another's",
+            f"gold {gold.points()}",
+            "floor effect: gold gains < 10",
+        )
+    else:
+        met = "met" if own.mean >= 0.9 * gold.mean else "NOT met"
+        yield "frozen reader: 0.9 of gold's gain over another's", f"{own.points()} of {gold.points()}", met
+
+
+def _form(run: Run, row: str) -> Iterator[tuple[str, str, str]]:
+    facts = run.results.row(row).summaries
+    if facts is not None and facts.quoted is not None and facts.longest_quote is not None:
+        met = facts.quoted <= 0.15 and facts.longest_quote <= 8
+        found = f"{100 * facts.quoted:.0f} %, {facts.longest_quote} words"
+        yield "quotes at most 15 %, 8 words in a row", found, "met" if met else "NOT met"
+    if "raw" in run.rows:
+        mine, raw = (run.results.row(name).context_tokens.mean for name in (row, "raw"))
+        yield "a tenth of the raw signals' tokens", f"{mine:.0f} of {raw:.0f}", "met" if mine <= raw / 10 else "NOT met"
+
+
+def main() -> None:
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    run = Run.read(Path(sys.argv[1]))
+    data = run.results.manifest["data"]
+    title = f"`{sys.argv[2]}` on {data['name']}, {data['split']}: {data['users']} users, {data['pairs']} pairs"
+    table(title, ("bar", "found", "verdict"), bars(run, sys.argv[2]))
+
+
+if __name__ == "__main__":
+    main()
