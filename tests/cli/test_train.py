@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+from support.pages import ROOT
 
+from popi_sdk import Personalizer
 from popi_sdk.data import tinyworld, write_users
 
 SMALL = ("--set", "users_per_step=2", "--set", "group_size=2", "--set", "budget=4", "--set", "dtype=float32")
@@ -15,6 +18,19 @@ SMALL = ("--set", "users_per_step=2", "--set", "group_size=2", "--set", "budget=
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tinyworld.save_tiny_model(tmp_path_factory.mktemp("toy")))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/training.md"])
+def test_the_command_of_the_docs(page: str, popi, toy, tmp_path: Path, monkeypatch) -> None:
+    """Tiny: with a toy model and two steps, on the users that stand in examples/."""
+    command = "popi train --data users.jsonl --output my-popi"
+    assert f"`{command}`" in (ROOT / page).read_text()
+    shutil.copy(ROOT / "examples" / "data" / "users.jsonl", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    ended = popi(*command.split()[1:], "--model", toy, "--steps", "2", "--set", "input_budget=64", *SMALL)
+    assert ended.code == 0, ended.err
+    with Personalizer.from_pretrained("my-popi") as personalizer:
+        assert personalizer.infer(["Shorter, please."]).inferrer.startswith("trained:")
 
 
 def test_ones_own_users_in_one_command(popi, toy, tmp_path: Path) -> None:
