@@ -13,7 +13,7 @@ DATA is the folder with the collected data sets, DIR where each stage writes its
 - `joint`: from there, both learn together; its result is the model that is to be shipped.
 - `sequential`: from there too: the inferrer alone, then the generator on its summaries.
 - `population`, `raw-trained`: generators that read nothing, or the clipped signals, on as many pairs as
-  `follow` and `joint` together, counted behind each summary.
+  all stages of the generator together, counted behind each summary.
 - `opinions`, `opinions-population`, `opinions-raw`: the same for polis and ukp_convarg, where nobody is described;
   evaluated, never shipped: political opinions.
 
@@ -62,7 +62,8 @@ BOTH: dict[str, Any] = {
     "eval_users": 48,
     "save_every": 50,
 }
-RIVAL = {"steps": 143, "users_per_step": 48, "eval_every": 48}  # (180 x 8 + 48 x 16 x 8 x 2) / (48 x 2)
+# As many pairs as the generator has behind it: of describe, follow, widen and joint, counted behind each summary.
+RIVAL = {"steps": (50 * 96 + 180 * 8 + 150 * 16 + 48 * 16 * 8 * 2) // 96, "users_per_step": 48, "eval_every": 48}
 STAGES: dict[str, dict[str, Any]] = {
     "describe": {
         "warm_start": 500,
