@@ -46,7 +46,7 @@ class HeldOutPair(_Frozen):
         prompt: What both responses answer; may be empty.
         chosen: The response that the user prefers.
         rejected: The other one.
-        kind: A name for pairs that are counted apart, for example `other-persona`.
+        kind: A name for pairs that are counted apart, for example `other-persona`; several are joined by `+`.
         population_agrees: What the other people say: 1.0 if they prefer `chosen`, 0.0 if they prefer `rejected`, 0.5 if
             they are undecided; None if the data does not say. Below 0.5 the pair is contested: the majority would get
             it wrong.

@@ -22,6 +22,7 @@ BETA = 0.1
 
 _SHUFFLED = ":shuffled"
 _RIVALS = ("population", "raw-trained")
+_OTHERS = (*_RIVALS, "heuristic", "prompted")
 
 
 @dataclass(slots=True)
@@ -44,7 +45,7 @@ class Tally:
     def add(self, item: Mapping[str, Any]) -> None:
         """Count an item, also in its parts: its kind, and contested or not."""
         self._count(item)
-        names = [f"kind:{item['kind']}"] if item["kind"] else []
+        names = [f"kind:{kind}" for kind in _kinds(item["kind"] or "")]
         agrees = item["population_agrees"]
         if agrees is not None:
             user = item["user_id"]
@@ -87,6 +88,12 @@ class Tally:
 
 
 _UNDECIDED = 0.5
+
+
+def _kinds(kind: str) -> list[str]:
+    """What a pair is counted under: `length+order` under both, `C++` under itself."""
+    parts = kind.split("+")
+    return list(dict.fromkeys(parts)) if all(parts) else [kind] if kind else []
 
 
 def _wins(margin: float) -> float:
@@ -144,11 +151,12 @@ class RowResult:
         context_tokens: Tokens that the context adds to a request, mean over requests.
         contested: Accuracy where the population prefers the other response; None if the data does not say.
         uncontested: Accuracy on the other pairs.
-        kinds: Accuracy by kind of pair.
+        kinds: Accuracy by kind of pair; a pair of several, joined by `+`, counts under each.
         personal: Accuracy minus that of the row with other users' summaries, paired.
         information: -log sigmoid(0.1 Delta) with another user's summary minus with the own, in nats, paired.
         over_population: Accuracy minus what following the majority reaches, paired, on the pairs where it is known.
-        over_rivals: For a row with a trained generator, accuracy minus that of `population` and `raw-trained`, paired.
+        over_rivals: For a row with a trained generator, accuracy minus that of `population` and `raw-trained`, also
+            trained, and of the summaries that need no training, paired.
         trained: Whether its generator was trained.
         signals_used: Share of the signals that fitted into the prompt, in rows with raw signals.
         summaries: What the summaries are like; None where there are none.
@@ -306,7 +314,7 @@ def _over_rivals(
     reader, name = key
     if name not in manifest.get("trained", []) or name in _RIVALS:
         return {}
-    rivals = [rival for rival in _RIVALS if (reader, rival) in tallies]
+    rivals = [rival for rival in _OTHERS if (reader, rival) in tallies]
     return {rival: tallies[key].minus(tallies[reader, rival], "credit", manifest["config"]["seed"]) for rival in rivals}
 
 

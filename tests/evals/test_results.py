@@ -58,13 +58,26 @@ def test_personal_is_own_minus_shuffled_on_the_same_pairs_and_information_the_lo
     assert read_results(tmp_path).row("none").personal is None
 
 
+def test_a_trained_row_is_held_against_its_rivals_on_the_same_pairs(tmp_path: Path) -> None:
+    items = [*ITEMS, *four_pairs("population", [1, -1, -1, -1]), *four_pairs("joint", [1, 1, 0, 1])]
+    items += four_pairs("joint:shuffled", [-1, -1, -1, -1])
+    results = read_results(write_run(tmp_path, items, trained=["population", "joint", "joint:shuffled"]))
+    over = {rival: figure.mean for rival, figure in results.row("joint").over_rivals.items()}
+    assert over == {"population": 3.5 / 4 - 1 / 4, "heuristic": 3.5 / 4 - 2.5 / 4}
+    assert results.row("population").over_rivals == results.row("heuristic").over_rivals == {}
+    assert "Against `heuristic`: +25.0" in markdown(results)
+
+
 def test_contested_pairs_are_those_the_majority_gets_wrong(tmp_path: Path) -> None:
     agrees = [1.0, 0.25, 0.5, 0.0]
     items = [
         one | {"population_agrees": agree, "kind": kind}
         for row in ("none", "heuristic")
         for one, agree, kind in zip(
-            four_pairs(row, [0] * 4 if row == "none" else [2.0, 0.5, -1.0, 1.0]), agrees, "xxyy", strict=True
+            four_pairs(row, [0] * 4 if row == "none" else [2.0, 0.5, -1.0, 1.0]),
+            agrees,
+            ("x", "C++", "y", "y+x+y"),
+            strict=True,
         )
     ]
     results = read_results(write_run(tmp_path, items))
@@ -78,7 +91,8 @@ def test_contested_pairs_are_those_the_majority_gets_wrong(tmp_path: Path) -> No
     assert (row.uncontested.mean, row.uncontested.items) == (1.0, 1)
     assert row.over_population is not None
     assert row.over_population.mean == pytest.approx((0 + 1 - 0.5 + 1) / 4)
-    assert {kind: figure.mean for kind, figure in row.kinds.items()} == {"x": 1.0, "y": 0.5}
+    assert {kind: figure.mean for kind, figure in row.kinds.items()} == {"x": 1.0, "C++": 1.0, "y": 0.5}
+    assert {kind: figure.items for kind, figure in row.kinds.items()} == {"x": 2, "C++": 1, "y": 2}
 
 
 def test_where_the_data_says_nothing_of_the_population_nothing_is_made_up(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def write_run(
     summaries: Sequence[Mapping[str, Any]] = (),
     digest: str = "d" * 64,
     readers: Sequence[str] = (),
+    trained: Sequence[str] = (),
     **data: Any,
 ) -> Path:
     """A folder as `evaluate` leaves it."""
@@ -68,6 +69,7 @@ def write_run(
         },
         "model": {"name": READER, "dtype": "float32", "device": "cpu"},
         "rows": {row: f"what {row} is" for row in rows},
+        "trained": list(trained),
         "versions": {"python": "3.11", "torch": None},
         "commit": None,
         "machine": "test",
