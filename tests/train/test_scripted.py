@@ -11,6 +11,7 @@ import torch
 
 from popi_sdk.train import PopiTrainer
 from popi_sdk.train import joint as module
+from popi_sdk.train.examples import batches
 from popi_sdk.train.networks import GENERATOR, INFERRER
 from popi_sdk.train.rollout import Sample
 
@@ -77,3 +78,36 @@ def test_the_entropy_bonus_acts_below_its_floor_alone(
         last.append(built.history[-1]["inferrer/entropy"])
     assert moved(before, trained(built, INFERRER)) == learns
     assert last[1] > last[0] if learns else last[1] == last[0]
+
+
+def test_the_divergence_by_hand_and_that_it_is_pulled_back(trainer: Callable[..., PopiTrainer], says: Any) -> None:
+    """Of the tokens that were written, exp(d) - d - 1 with d = log p_anchor - log p, the mean; here the anchor is the
+    base, and the inferrer has been moved away from it."""
+    built = trainer(**BARE | {"kl": 0.5, "steps": 6, "inferrer_lr": 0.003})
+    ids = built.networks.lm.tokenizer.encode("tiny please", add_special_tokens=False)
+    says(ids, "tiny please")
+    with torch.no_grad():
+        torch.manual_seed(0)
+        for name, value in built.networks.inferrer.named_parameters():
+            if "lora_B.default" in name:
+                value.normal_(std=0.1)
+    model, expected = built.networks.inferrer, []
+    for at in next(batches(len(built.train_examples), built.config)):
+        row = torch.tensor([[*built.train_examples[at].request_ids, *ids]])
+        own = _log_probs(model, row, len(ids))
+        with model.disable_adapter():
+            anchor = _log_probs(model, row, len(ids))
+        apart = anchor - own
+        expected += (apart.exp() - apart - 1).tolist()
+    built.train()
+    found = [entry["inferrer/kl"] for entry in built.history]
+    assert found[0] == pytest.approx(sum(expected) / len(expected), rel=1e-3)
+    assert found[0] > 0.01
+    assert found[-1] < found[0]
+
+
+@torch.no_grad()
+def _log_probs(model: Any, row: torch.Tensor, last: int) -> torch.Tensor:
+    model.eval()
+    logits = model(input_ids=row).logits[0, -last - 1 : -1].float()
+    return logits.log_softmax(-1).gather(1, row[0, -last:, None])[:, 0]
