@@ -176,6 +176,14 @@ def _asked(config: str | None, assigned: list[str], flags: dict[str, Any]) -> tu
     options |= _assigned(assigned) | {name: value for name, value in flags.items() if value is not None}
     where = {name: options.pop(name, None) for name in _OWN}
     where |= {name: _names(name, where[name]) for name in ("data", "dev")}
+    if not isinstance(where["limit"], int | None) or isinstance(where["limit"], bool):
+        raise ConfigurationError(f"limit: {where['limit']!r} is no number of users. Use one, for example limit: 500.")
+    if not isinstance(where["output"], str | None):
+        raise ConfigurationError(
+            f"output: {where['output']!r} is no folder. Use its name, for example output: my-popi."
+        )
+    if where["output"] is not None:
+        where["output"] = str(Path(where["output"]).expanduser())
     if where["data"] is None or where["output"] is None:
         raise UsageError(
             "Name the users and where the model goes, for example: popi train --data users.jsonl -o my-popi"
@@ -195,11 +203,16 @@ def _plot(runs: list[str], *, quiet: bool) -> None:
 
 def _check_output(output: Path, *, resume: bool) -> None:
     """Now, and not after hours of training."""
+    from ..models.trained import MANIFEST
     from ..train.export import RUN, check_target
 
+    check_target(output)
     if (output / RUN).exists() and not resume:
         raise ConfigurationError(f"{output} holds a run already. Give --resume to go on with it, or a new folder.")
-    check_target(output)
+    if (output / MANIFEST).exists() and not resume:
+        raise ConfigurationError(f"{output} holds a trained model already. Give a new folder.")
+    if resume and not (output / RUN).exists():
+        screen(stderr=True).print(Text(f"Note: there is no run in {output} to go on with: it begins anew."))
 
 
 def _train(
@@ -229,7 +242,11 @@ def _train(
             began=watch.began,
             tensorboard=tensorboard,
         )
-        trainer.train(resume=resume)
+        try:
+            trainer.train(resume=resume)
+        except KeyboardInterrupt:
+            screen(stderr=True).print(Text("Stopped. The same command with --resume goes on from the last checkpoint."))
+            raise
         watch.doing("writing the model")
         folder = trainer.save_pretrained(
             where["output"], about={name: tuple(where[name]) for name in ("data", "dev") if where[name]}
@@ -264,7 +281,7 @@ def _from_file(path: str) -> dict[str, Any]:
         found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"Cannot read {path}: {error}.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
     if found is None:
         return {}
@@ -284,8 +301,8 @@ def _names(option: str, given: Any) -> list[str] | None:
 
 
 def _assigned(pairs: list[str]) -> dict[str, Any]:
-    """Values as YAML reads them: 0.05 is a number, null is None."""
-    found = {}
+    """Values as YAML reads them: 0.05 is a number, null is None; `adapters.rank=4` is one of a group."""
+    found: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not (equals and name):
@@ -293,7 +310,14 @@ def _assigned(pairs: list[str]) -> dict[str, Any]:
         with needs_extra("train"):
             import yaml
         try:
-            found[name.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+            read = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise UsageError(f"--set {pair}: the value is not YAML.") from error
+        *groups, last = name.strip().split(".")
+        inside = found
+        for group in groups:
+            if not isinstance(inside.setdefault(group, {}), dict):
+                raise UsageError(f"--set {pair}: {group} has a value of its own already.")
+            inside = inside[group]
+        inside[last] = read
     return found

@@ -8,6 +8,8 @@ from ..errors import ConfigurationError, needs_extra
 from ._quiet import quiet
 from .folders import Folder
 
+_WEIGHTS = "adapter_model.safetensors"
+
 __all__ = ["attach_adapter", "put_weights", "read_adapter", "switch_adapter"]
 
 
@@ -43,6 +45,8 @@ def read_adapter(folder: Folder) -> tuple[Any, dict[str, Any]]:
     with needs_extra("hf"):
         from peft import PeftConfig
         from peft.utils import load_peft_weights
+    if not (folder.path / _WEIGHTS).is_file():  # peft would ask the hub for it, by whatever the path is called
+        raise ConfigurationError(f"The adapter {folder.name} cannot be read: there is no {_WEIGHTS} in it.")
     try:
         with quiet():
             config = PeftConfig.from_pretrained(str(folder.path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from .processes import Processes
 
 __all__ = ["Checkpoints", "alone_in"]
 
+_ANEW = "To train anew, remove {}."
+_NUMBERED = re.compile(r"checkpoint-\d+")
+_TRL = ("optimizer.pt", "scheduler.pt", "trainer_state.json")
 _EXTRAS = "popi.pt"  # written last into a checkpoint of TRL's: without it, the checkpoint is not whole
 _LOCK = ".lock"
 _SETTINGS = "settings.json"
@@ -75,6 +79,11 @@ class Checkpoints:
     @staticmethod
     def _open(folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
         path = folder / _SETTINGS
+        if resume and not path.is_file() and (found := Checkpoints._of_a_run(folder)):
+            raise TrainingError(
+                f"{folder} holds {found[0].name!r}, but no {_SETTINGS}, so nobody knows what run it was. Give another "
+                "folder."
+            )
         if resume and path.is_file() and (changed := _changed(path, settings)):
             raise TrainingError(
                 f"The run in {folder} has other settings or other users: {', '.join(changed)}. Keep them, or take a "
@@ -88,21 +97,25 @@ class Checkpoints:
     @staticmethod
     def _clear(folder: Path) -> None:
         """Remove a run; its settings go last, as they say that it is one."""
-        found = sorted(folder.iterdir(), key=lambda path: path.name == _SETTINGS)
-        # References are constants of the pairs, and still true.
-        old = [path for path in found if path.name != _LOCK and not path.name.startswith("references-")]
+        old = sorted(Checkpoints._of_a_run(folder), key=lambda path: path.name == _SETTINGS)
         if old and old[-1].name != _SETTINGS:
             raise TrainingError(f"{folder} holds {old[0].name!r}, and is no run of popi_sdk. Give another folder.")
         for path in old:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    @staticmethod
+    def _of_a_run(folder: Path) -> list[Path]:
+        """What belongs to one run; references are constants of the pairs, and true for any."""
+        found = folder.iterdir() if folder.is_dir() else ()
+        return [path for path in found if path.name != _LOCK and not path.name.startswith("references-")]
 
     def history(self) -> list[dict[str, Any]]:
         """What was recorded; a line that a kill cut off is left out."""
         if self.folder is None:
             return []
         path = self.folder / "history.jsonl"
-        text = self._processes.from_main(lambda: path.read_text(encoding="utf-8") if path.is_file() else "")
-        return [json.loads(line) for line in text.split("\n")[:-1] if line]
+        text = self._processes.from_main(lambda: path.read_text("utf-8", "replace") if path.is_file() else "")
+        return [_entry(path, number, line) for number, line in enumerate(text.split("\n")[:-1], 1) if line]
 
     def keep_history(self, entries: Sequence[dict[str, Any]]) -> None:
         """Replace it: what came after the checkpoint is computed again."""
@@ -188,7 +201,8 @@ class Checkpoints:
                 shutil.rmtree(old, ignore_errors=True)
 
     def _whole(self, phase: str) -> list[Path]:
-        return [path for path in self._inside(phase).glob("checkpoint-*") if (path / _EXTRAS).is_file()]
+        found = self._inside(phase).glob("checkpoint-*")
+        return [path for path in found if _NUMBERED.fullmatch(path.name) and _is_whole(path)]
 
     def _end_of(self, phase: str) -> Path:
         return self._inside(phase).with_suffix(".pt")
@@ -214,31 +228,74 @@ def _changed(path: Path, settings: dict[str, Any]) -> list[str]:
     return found + sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
 
 
+def _entry(path: Path, number: int, line: str) -> dict[str, Any]:
+    """A line of the history.
+
+    Raises:
+        TrainingError: If it is none.
+    """
+    try:
+        entry = json.loads(line)
+        if isinstance(entry["phase"], str) and isinstance(entry["step"], int):
+            return dict(entry)
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise TrainingError(f"{path}, line {number}, is no entry of a history. {_ANEW.format(path.parent)}")
+
+
 def _step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def _save(path: Path, state: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _is_whole(checkpoint: Path) -> bool:
+    """Of what TRL writes there is all or nothing: it would go on without its optimizer and say nothing."""
+    there = [(checkpoint / name).is_file() for name in _TRL]
+    return (checkpoint / _EXTRAS).is_file() and (all(there) or not any(there))
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    """Where to write what is then put in its place.
+
+    Raises:
+        TrainingError: If it cannot be written.
+    """
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    torch.save(state, fresh)
-    os.replace(fresh, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield fresh
+        os.replace(fresh, path)
+    except (OSError, RuntimeError) as error:  # torch says RuntimeError where the disk is full
+        raise TrainingError(
+            f"Cannot write {path}: {getattr(error, 'strerror', None) or error}. Make room, and go on with resume."
+        ) from error
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _save(path: Path, state: dict[str, Any]) -> None:
+    with _writing(path) as fresh:
+        torch.save(state, fresh)
 
 
 def _append(path: Path, line: str) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(line)
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line)
+    except OSError as error:
+        raise TrainingError(f"Cannot write {path}: {error.strerror}. Make room, and go on with resume.") from error
 
 
 def _replace(path: Path, content: bytes) -> None:
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_bytes(content)
-    os.replace(fresh, path)
+    with _writing(path) as fresh:
+        fresh.write_bytes(content)
 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise TrainingError(f"The checkpoint {path} cannot be read: {error}. Train anew, without resume.") from error
+        words = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        run = next(above for above in path.parents if (above / _SETTINGS).exists() or above == path.parents[-1])
+        raise TrainingError(f"The checkpoint {path} cannot be read: {words}. {_ANEW.format(run)}") from error
     return state

@@ -30,7 +30,7 @@ class LoraSettings(BaseModel):
             which makes every step cheaper.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rank: _Positive = 8
     alpha: _Positive = 16
@@ -96,7 +96,7 @@ class TrainConfig(BaseModel):
             made of it.
         inferrer_lr: Peak learning rate of the inferrer.
         generator_lr: Peak learning rate of the generator.
-        warmup: Share of the steps in which the rates rise; then they fall as a cosine.
+        warmup: Share of the steps in which the rates rise, from 0 in the first; then they fall as a cosine.
         max_grad_norm: To which each model's gradient is clipped.
         eval_every: Steps between two looks at the dev users; 0 for the end only.
         eval_users: Most dev users that are looked at.
@@ -107,7 +107,7 @@ class TrainConfig(BaseModel):
         seed: Of everything that is drawn.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     base_model: str | None = None
     start: str | None = None
@@ -158,7 +158,7 @@ class TrainConfig(BaseModel):
     keep_best: bool = True
     stop: StopSettings | None = StopSettings()
     save_every: _Positive = 25
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     @property
     def reads(self) -> Literal["summary", "signals", "none"]:
@@ -223,7 +223,8 @@ def as_train_config(*, preset: str | None = None, **options: Any) -> TrainConfig
     """
     if preset is not None:
         if preset != "paper":
-            raise ConfigurationError(f"Training: there is no preset {preset!r}. Use 'paper', or none.")
+            said = repr(preset) if isinstance(preset, str) else f"of type {type(preset).__name__}"
+            raise ConfigurationError(f"Training: there is no preset {said}. Use 'paper', or none.")
         return TrainConfig.paper(**options)
     try:
         return TrainConfig(**options)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import TrainingError
+from ..errors import TrainingError, UsageError
 from ..evals.writers import ModelCounter
 from ..inferrers.base import build_summary
 from ..inferrers.prompted import parse_summary, words_for
@@ -137,7 +137,10 @@ class Encoder:
         if len(ids) + self.budget > self.model.max_length:
             self._leave_out("users whose signals do not fit the model")
             return None
-        pairs = tuple(pair for held in record.pairs if (pair := self.pair(held.prompt, held.chosen, held.rejected)))
+        try:
+            pairs = tuple(pair for held in record.pairs if (pair := self.pair(held.prompt, held.chosen, held.rejected)))
+        except UsageError as error:
+            raise TrainingError(f"A pair of user {record.user_id!r} cannot be learnt from: {error}") from error
         if not pairs:
             self._leave_out("users without a pair that fits the model")
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
@@ -22,24 +23,32 @@ RUN = "run"
 """The folder beside the parts with what a run keeps: its history, references and checkpoint."""
 
 _TEMPLATES = {"summary": ("infer", "answer_summary"), "signals": ("answer_signals",), "none": ("plain",)}
+_LEFT = rf"{re.escape(FRESH)}([0-9a-f]{{8}}|{re.escape(CARD)}\.\d+)"
 _OURS = {RUN, MANIFEST, CARD, *PARTS}
 
 
 def check_target(directory: Path) -> None:
-    """See that a trained model may be written there: nothing is in the way but what training wrote.
+    """See that a trained model may be written there: it can be, and nothing is in the way but what training wrote.
 
     Raises:
-        ConfigurationError: If something else is.
+        ConfigurationError: If something else is, or it is no place to write to.
     """
-    if not directory.exists():
-        return
-    if not directory.is_dir() or {path.name for path in directory.iterdir() if not _is_left(path)} - _OURS:
+    try:
+        there = {path.name for path in directory.iterdir() if not _is_left(path)} if directory.exists() else set()
+        above = next(path for path in (directory.absolute(), *directory.absolute().parents) if os.path.lexists(path))
+        fault = None if above.is_dir() and os.access(above, os.W_OK) else f"{above} cannot be written to"
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"Cannot write {directory}: {getattr(error, 'strerror', None) or error}.") from error
+    if fault:
+        raise ConfigurationError(f"Cannot write {directory}: {fault}. Give another directory.")
+    # What is only called like our parts may be anybody's; of us there is a run, or what popi.json says.
+    if there - _OURS or (there and not there & {RUN, MANIFEST}):
         raise ConfigurationError(f"{directory} is there and holds no trained model. Give a new directory.")
 
 
 def _is_left(path: Path) -> bool:
     """Whether it is what a killed write has left behind."""
-    return path.name.startswith(FRESH)
+    return re.fullmatch(_LEFT, path.name) is not None
 
 
 def write_trained(directory: Path, parts: Mapping[str, Callable[[Path], None]], facts: dict[str, Any]) -> Path:

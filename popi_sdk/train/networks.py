@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,10 +120,14 @@ class AdapterNetworks(Networks):
         config = LoraConfig(
             r=settings.rank, lora_alpha=settings.alpha, task_type="CAUSAL_LM", **_places(lm.model, settings)
         )
-        with quiet(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.inferrer = get_peft_model(lm.model, config, adapter_name=INFERRER)
-            self.inferrer.add_adapter(GENERATOR, config)
+        try:
+            with quiet(), torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                self.inferrer = get_peft_model(lm.model, config, adapter_name=INFERRER)
+                self.inferrer.add_adapter(GENERATOR, config)
+        except (ValueError, re.error) as error:
+            words = " ".join(str(error).split())
+            raise ConfigurationError(f"adapters.targets={settings.targets!r} do not fit {lm.name}: {words}") from error
         for one in self.inferrer.peft_config.values():
             one.base_model_name_or_path = lm.name  # peft's own is a path of this machine
         self.lm = lm
@@ -188,8 +193,14 @@ class AdapterNetworks(Networks):
         for what, (found, wanted) in shape.items():
             if found != wanted:
                 raise ConfigurationError(f"The adapter {folder} has {what} {found}: set adapters.{what}={found}.")
-        if fault := put_weights(self.inferrer, weights, name):
-            raise ConfigurationError(f"The adapter {folder} does not fit: {fault} Give adapters.targets as it had.")
+        try:
+            fault = put_weights(self.inferrer, weights, name)
+        except (RuntimeError, KeyError, TypeError) as error:
+            fault = f"{' '.join(str(error).split())[:200]}."
+        if fault:
+            raise ConfigurationError(
+                f"The adapter {folder} does not fit: {fault} Give adapters.targets and adapters.last as it had them."
+            )
 
     @contextmanager
     def generating(self) -> Iterator[Any]:

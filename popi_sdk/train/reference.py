@@ -31,12 +31,12 @@ class References:
         self._known: dict[str, tuple[float, float]] = {}
         self._path = None if folder is None else folder / f"references-{digest(identity)[:16]}.jsonl"
         if self._path is not None and self._path.is_file():
-            for line in self._path.read_text(encoding="utf-8").splitlines():
+            for line in self._path.read_text("utf-8", "replace").splitlines():
                 try:
                     key, chosen, rejected = json.loads(line)
-                except ValueError:
+                    self._known[str(key)] = (float(chosen), float(rejected))
+                except (ValueError, TypeError):
                     continue  # cut off by a kill: computed again
-                self._known[key] = (chosen, rejected)
 
     def __getitem__(self, pair: Pair) -> tuple[float, float]:
         """Log pi_ref of chosen and rejected, nats; KeyError if it was not computed."""

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ..errors import TrainingError
 from ..models._quiet import quiet
 from .checkpoint import Checkpoints
 from .config import TrainConfig
@@ -178,6 +179,11 @@ def _callback(record: Record, step: Step, learner: GeneratorLearner, checkpoints
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
             if logs and "reward" in logs:
                 figures = {name: float(logs[key]) for key, name in _KEPT.items() if logs.get(key) is not None}
+                if not math.isfinite(figures.get("inferrer/grad_norm", 0.0)):
+                    raise TrainingError(
+                        f"The inferrer's gradient is {figures['inferrer/grad_norm']} at step {state.global_step}. "
+                        "Lower inferrer_lr, or raise temperature if it is close to 0."
+                    )
                 if record(state.global_step, figures | step.metrics | learner.metrics) is True:
                     control.should_training_stop = True
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigurationError, needs_extra
+from ..errors import ConfigurationError, TrainingError, needs_extra
 from ..evals.config import machine_facts
 from ..models.fingerprint import base_digest
 from ..prompts import Selection
@@ -82,7 +82,7 @@ class PopiTrainer:
         from ..models.causal_lm import load_causal_lm
 
         self.config = config
-        self.output = None if output is None else Path(output)
+        self.output = None if output is None else Path(output).expanduser()
         run = None if self.output is None else self.output / RUN
         self.progress = progress
         self.began = began
@@ -124,8 +124,8 @@ class PopiTrainer:
             resume: Go on from the last checkpoint in the output directory; at most `save_every` steps were lost.
 
         Raises:
-            TrainingError: If a reward or a loss is not finite, `warm_start` finds no descriptions, or the checkpoint
-                is that of another run, or another process trains into the same directory.
+            TrainingError: If a reward, loss or gradient is not finite, `warm_start` finds no descriptions, a checkpoint
+                is that of another run or cannot be read or written, or another process trains into the same directory.
         """
         run = None if self.output is None else self.output / RUN
         with ExitStack() as held:
@@ -202,7 +202,8 @@ class PopiTrainer:
             "samples": self.summaries(self.dev_examples[: said.samples]) if context == "summary" else [],
             **machine_facts(),
         }
-        return self.processes.from_main(lambda: write_trained(Path(directory), parts, facts))
+        self._refuse_what_is_no_number()
+        return self.processes.from_main(lambda: write_trained(Path(directory).expanduser(), parts, facts))
 
     def push_to_hub(
         self,
@@ -262,8 +263,15 @@ class PopiTrainer:
 
     def _keep(self, best: Mapping[str, Any] | None) -> None:
         """Say which look the weights are those of: the best one, or that of the last step, if it had one."""
-        entry = best or self.history[-1]
+        entry = best or (self.history[-1] if self.history else {})
         self.kept = dict(entry) if "dev/own" in entry else None
+
+    def _refuse_what_is_no_number(self) -> None:
+        import torch
+
+        parts = [part for name, part in self.networks.state_dict().items() if name != "untouched"]
+        if not all(torch.isfinite(value).all() for part in parts for value in part):
+            raise TrainingError("There are weights that are no numbers, and nothing is written. Lower the rates.")
 
     def _looked_at(self, records: Sequence[UserRecord]) -> list[Example]:
         """The dev users that fit, up to `eval_users`, with their first `eval_pairs` pairs."""

@@ -59,7 +59,9 @@ def _divided(
     if train.split != "all":
         try:
             return records, list(open_data(data, split="dev", seed=seed))
-        except DataError:
+        except DataError as error:
+            if error.field != "split":
+                raise
             return records, []
     count = max(2, len(records) // HELD_OUT) if len(records) >= HELD_OUT else 0
     held = set(draw([record.user_id for record in records], count, seed))

@@ -106,6 +106,13 @@ def test_a_rival_and_the_papers_recipe_by_name(popi, toy, tmp_path: Path) -> Non
     assert "from_pretrained" not in ended.out  # there is nothing that writes summaries
 
 
+def test_a_model_is_not_written_over(popi, tmp_path: Path) -> None:
+    (tmp_path / "popi.json").write_text("{}")
+    ended = popi("train", "--data", "tinyworld", "-o", str(tmp_path), "--model", "./no-model")
+    assert ended.code == 2
+    assert "holds a trained model already" in " ".join(ended.err.split())
+
+
 def test_what_is_in_the_way_is_said_before_training(popi, tmp_path: Path) -> None:
     (tmp_path / "my-thesis.txt").write_text("years of work")
     ended = popi("train", "--data", "tinyworld", "-o", str(tmp_path), "--model", "./no-model")
@@ -125,6 +132,16 @@ def test_what_is_in_the_way_is_said_before_training(popi, tmp_path: Path) -> Non
         (["nowhere.yaml"], "Cannot read nowhere.yaml"),
         (["list.yaml"], "must hold options"),
         (["broken.yaml"], "is not YAML"),
+        (["date.yaml"], "is not YAML"),
+        (["output.yaml"], "output: 5 is no folder"),
+        (["limit.yaml", "-o", "x"], "limit: 'abc' is no number of users"),
+        (["--data", "tinyworld", "-o", "x", "--set", "beta=.inf"], "beta"),
+        (["--data", "tinyworld", "-o", "x", "--set", "beta=1", "--set", "beta.a=1"], "beta has a value"),
+        (["--data", "tinyworld", "-o", "x", "--set", "adapters.rank=0"], "adapters.rank"),
+        (["--data", "tinyworld", "-o", "x", "--preset", "popi"], "no preset 'popi'"),
+        (["--data", "tinyworld", "-o", "x", "--seed", "18446744073709551616"], "seed"),
+        (["--data", "tinyworld", "-o", "list.yaml/x"], "cannot be written to"),
+        (["--data", "tinyworld", "-o", "loop/x"], "loop cannot be written to"),
         (["--data", "tinyworld", "-o", "x", "--model", "./no-model"], "no-model"),
     ],
 )
@@ -133,6 +150,10 @@ def test_what_cannot_be_is_said_and_nothing_is_left(popi, tmp_path: Path, monkey
     (tmp_path / "list.yaml").write_text("- steps\n")
     (tmp_path / "numbers.yaml").write_text("data: [1, 2]\n")
     (tmp_path / "broken.yaml").write_text("steps: [1\n")
+    (tmp_path / "date.yaml").write_text("beta: 2020-13-45\n")
+    (tmp_path / "output.yaml").write_text("data: tinyworld\noutput: 5\n")
+    (tmp_path / "limit.yaml").write_text("data: tinyworld\nlimit: abc\n")
+    (tmp_path / "loop").symlink_to("loop")
     ended = popi("train", *arguments)
     assert ended.code == 2
     assert message in " ".join(ended.err.split())

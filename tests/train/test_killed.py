@@ -55,7 +55,8 @@ def test_kill_9_in_the_middle(tiny_folder: Path, tmp_path: Path) -> None:
 
 def test_what_a_killed_write_left_is_not_in_the_way(trainer: Callable[..., PopiTrainer], tmp_path: Path) -> None:
     built = trainer(steps=1)
-    (tmp_path / ".new-0123" / "inferrer").mkdir(parents=True)
+    (tmp_path / "popi.json").write_text("{}")
+    (tmp_path / ".new-01234567" / "inferrer").mkdir(parents=True)
     (tmp_path / ".new-README.md.17").write_text("half a ca")
     built.save_pretrained(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"inferrer", "generator", "popi.json", "README.md"}
@@ -137,3 +138,78 @@ def test_other_words_of_the_same_users_are_another_run(small: Any, tiny_folder: 
         config = small(steps=1, save_every=1, eval_every=1)
         with pytest.raises(TrainingError, match=r"other settings or other users: data\. Keep"):
             PopiTrainer(config, *users, model=lm, output=tmp_path).train(resume=True)
+
+
+@pytest.mark.parametrize("name", ["README.md", "generator", ".new-ideas"])
+def test_what_is_only_called_like_our_files_is_somebodys(
+    name: str, trainer: Callable[..., PopiTrainer], tmp_path: Path
+) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "precious.txt").write_text("years of work")
+    with pytest.raises(ConfigurationError, match="holds no trained model"):
+        trainer(steps=1).save_pretrained(tmp_path)
+    assert (tmp_path / name / "precious.txt").read_text() == "years of work"
+
+
+def test_a_home_directory_is_meant_by_a_tilde(
+    small: Any, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    built(small, tiny_folder, Path("~/mine"), steps=2).train().save_pretrained("~/mine")
+    assert {path.name for path in (tmp_path / "mine").iterdir()} >= {"run", "popi.json"}
+    assert not (tmp_path / "~").exists()
+
+
+@pytest.mark.parametrize("lost", ["optimizer.pt", "scheduler.pt", "trainer_state.json"])
+def test_a_checkpoint_that_lacks_a_file_is_not_gone_on_from(
+    lost: str, small: Any, tiny_folder: Path, tmp_path: Path
+) -> None:
+    whole = built(small, tiny_folder, tmp_path / "whole").train()
+    part = built(small, tiny_folder, tmp_path / "part")
+
+    def stop(entry: dict[str, Any]) -> None:
+        if entry["step"] == 4:
+            raise KeyboardInterrupt
+
+    part.progress = stop
+    with pytest.raises(KeyboardInterrupt):
+        part.train()
+    (tmp_path / "part" / "run" / "joint" / "checkpoint-3" / lost).unlink()
+    again = built(small, tiny_folder, tmp_path / "part").train(resume=True)
+    assert again.history == whole.history
+    assert all(torch.equal(one, two) for one, two in zip(weights(whole), weights(again), strict=True))
+
+
+def test_a_run_without_settings_or_with_a_broken_history(small: Any, tiny_folder: Path, tmp_path: Path) -> None:
+    built(small, tiny_folder, tmp_path, steps=1).train()
+    history, settings = (tmp_path / "run" / name for name in ("history.jsonl", "settings.json"))
+    history.write_text('{"phase": "joint", "step": 1}\n[]\n')
+    with pytest.raises(
+        TrainingError, match=r"history\.jsonl, line 2, is no entry of a history\. To train anew, remove"
+    ):
+        built(small, tiny_folder, tmp_path, steps=1).train(resume=True)
+    history.unlink()
+    assert built(small, tiny_folder, tmp_path, steps=1).train(resume=True).kept is None
+    settings.unlink()
+    with pytest.raises(TrainingError, match=r"but no settings\.json"):
+        built(small, tiny_folder, tmp_path, steps=1).train(resume=True)
+
+
+def test_a_full_disk(small: Any, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("popi_sdk.train.checkpoint.torch.save", full)
+    with pytest.raises(TrainingError, match=r"Cannot write .*: No space left on device\. Make room"):
+        built(small, tiny_folder, tmp_path, schedule="population").train()
+
+
+def test_an_inferrer_that_is_no_number(trainer: Callable[..., PopiTrainer], tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"The inferrer's gradient is nan at step \d\. Lower inferrer_lr, or raise"):
+        trainer(steps=3, temperature=1e-30).train()
+    built = trainer(steps=1)
+    built.networks.state_dict()["generator"][0].data.fill_(float("nan"))
+    with pytest.raises(TrainingError, match="no numbers, and nothing is written"):
+        built.save_pretrained(tmp_path / "out")
+    assert not (tmp_path / "out").exists()

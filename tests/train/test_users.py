@@ -37,6 +37,18 @@ def test_of_few_users_two_or_nobody_is_kept_out(users: int, held: int, tmp_path:
     assert (len(train), len(dev)) == (users - held, held)
 
 
+def test_a_fault_in_dev_is_said(tmp_path: Path) -> None:
+    users = [one.model_copy(update={"split": "train"}) for one in renamed("a", 4)]
+    path = file_of(tmp_path / "own.jsonl", users)
+    assert training_users(path)[1] == []
+    with path.open("a") as file:
+        file.write(
+            '{"user_id": "b", "split": "dev", "signals": ["Short."], "pairs": [{"prompt": "x", "chosen": ""}]}\n'
+        )
+    with pytest.raises(DataError, match=r"own\.jsonl, line 5"):
+        training_users(path)
+
+
 def test_several_take_turns_and_lend_each_other_no_summaries(tmp_path: Path) -> None:
     small = file_of(tmp_path / "small.jsonl", renamed("b", 11, groups=("b's own",)))
     train, dev = training_users(["tinyworld", small], limit=27)
