@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from popi_sdk.data import UserRecord
@@ -25,7 +24,7 @@ from popi_sdk.data.styleworld import generate
 from popi_sdk.data.styleworld.shown import shown
 from popi_sdk.evals.metrics import ratio_over_users
 from popi_sdk.models.causal_lm import CausalLM, load_causal_lm
-from popi_sdk.models.trained import load_part, read_trained
+from popi_sdk.models.trained import load_part, read_trained, trained_folder
 from popi_sdk.prompts import render_plain, render_with_summary
 from popi_sdk.scoring import Query, credit, score_queries
 
@@ -52,7 +51,7 @@ def above(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--generator", type=Path, help="a trained directory; without it the base model reads")
+    parser.add_argument("--generator", help="a trained directory, or popi-135m; without it the base model reads")
     parser.add_argument("--users", type=int, default=100, help="an even number")
     parser.add_argument("--pairs", type=int, default=2, help="of each user")
     parser.add_argument("--split", default="dev", choices=("train", "dev", "test"))
@@ -66,7 +65,7 @@ def main() -> None:
     plain = margins(base, users, [None] * len(users), given.pairs)
     reader: Any = base
     if given.generator is not None:
-        trained = read_trained("followed", given.generator)
+        trained = read_trained("followed", trained_folder(given.generator))
         reader = load_part(trained, trained.generator_path, base)
     rows = []
     for name, describe in {"gold": lambda one: one.gold, "shown": lambda one: shown(one.meta["point"])}.items():

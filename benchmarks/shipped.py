@@ -10,7 +10,8 @@ DATA is the folder with the collected data sets, DIR where each stage writes its
 - `follow`: from there, the generator learns to follow them; half an hour on two cores.
 - `widen`: from there, both go on, one after the other, since what holds answers together has many more wordings;
   an hour and a half on two cores.
-- `joint`: from there, both learn together; its result is the model that is to be shipped.
+  What the package ships as `popi-135m` is the result of this stage (`python -m benchmarks.ship DIR/widen TARGET`).
+- `joint`: from there, both learn together.
 - `sequential`: from there too: the inferrer alone, then the generator on its summaries.
 - `population`, `raw-trained`: generators that read nothing, or the clipped signals, on as many pairs as
   all stages of the generator together, counted behind each summary.
@@ -20,8 +21,8 @@ DATA is the folder with the collected data sets, DIR where each stage writes its
 Learnt from are users of StyleWorld, with the wide wordings, and the model-written personas of Perez et al. 2022 (CC BY
 4.0), those of politics and religion left out: a summary must not sort people by either. Dev users of StyleWorld are
 looked at, test users never. A stage that was stopped goes on where its last checkpoint is; one that starts from another
-takes it from benchmarks/checkpoints if DIR has none, or waits until it is there. With `--seconds` each phase ends in
-time, whatever its steps: for a machine on loan.
+takes it from benchmarks/checkpoints or the package if DIR has none, or waits until it is there. With `--seconds` each
+phase ends in time, whatever its steps: for a machine on loan.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from popi_sdk.cli.train_view import watching
 from popi_sdk.data import UserRecord, open_data
 from popi_sdk.data.styleworld import generate
 from popi_sdk.data.styleworld.shown import shown
-from popi_sdk.models.trained import MANIFEST
+from popi_sdk.models.trained import MANIFEST, SHIPPED
 from popi_sdk.train import PopiTrainer, as_train_config, training_users
 
 LEFT_OUT = {"politics", "religion"}
@@ -63,7 +64,7 @@ BOTH: dict[str, Any] = {
     "save_every": 50,
 }
 # As many pairs as the generator has behind it: of describe, follow, widen and joint, counted behind each summary.
-RIVAL = {"steps": (50 * 96 + 180 * 8 + 150 * 16 + 48 * 16 * 8 * 2) // 96, "users_per_step": 48, "eval_every": 48}
+RIVAL = {"steps": (50 * 96 + 180 * 8 + 100 * 16 + 48 * 16 * 8 * 2) // 96, "users_per_step": 48, "eval_every": 48}
 STAGES: dict[str, dict[str, Any]] = {
     "describe": {
         "warm_start": 500,
@@ -99,7 +100,7 @@ STAGES: dict[str, dict[str, Any]] = {
         "warm_start_lr": 5e-4,
         "warm_start_decay": 0.9,
         "warm_start_contrast": 0.3,
-        "warm_start_generator": 150,
+        "warm_start_generator": 100,
         "generator_lr": 7e-4,
         "generator_likelihood": 2.0,
         "steps": 1,
@@ -113,7 +114,7 @@ STAGES: dict[str, dict[str, Any]] = {
     "opinions-population": RIVAL | {"schedule": "population", "steps": 107, "generator_lr": 1e-4},
     "opinions-raw": RIVAL | {"schedule": "raw-trained", "steps": 107, "generator_lr": 1e-4},
 }
-SHIPPED: dict[str, Any] = {
+ABOUT: dict[str, Any] = {
     "data": ("StyleWorld 1, wide wordings", "model_written_personas"),
     "dev": "styleworld",
     "data_licence": "CC BY 4.0 (personas: Perez et al. 2022, arXiv 2212.09251)",
@@ -193,13 +194,13 @@ def main() -> None:
         trainer = OnTime(config, train, dev, output=output, progress=watch.entry, began=watch.began)
         trainer.seconds = given.seconds
         trainer.train(resume=(output / "run").exists())
-    about = {"data": OPINIONS, "dev": " and ".join(OPINIONS), "language": "en"} if of_opinions else SHIPPED
+    about = {"data": OPINIONS, "dev": " and ".join(OPINIONS), "language": "en"} if of_opinions else ABOUT
     trainer.save_pretrained(output, about=about)
 
 
 def _started(directory: Path, stage: str) -> Path:
     """Where a stage is; waits until it is there."""
-    kept = CHECKPOINTS / stage
+    kept = SHIPPED["popi-135m"] if stage == "widen" else CHECKPOINTS / stage
     if not (directory / stage).exists() and (kept / MANIFEST).exists():
         return kept
     print(f"Waiting for {directory / stage / MANIFEST} ...", flush=True)

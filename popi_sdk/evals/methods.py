@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 from ..errors import ConfigurationError
-from ..models.trained import TrainedModel, read_trained
+from ..models.trained import TrainedModel, read_trained, trained_folder
 
 __all__ = ["DEFAULT_METHODS", "NONE", "UNTRAINED", "Method", "methods_for"]
 
@@ -64,8 +63,8 @@ def methods_for(names: Sequence[str], *, gold: bool) -> list[Method]:
     """The rows for what a user asked to compare; `none` always comes first, every summary row brings its control.
 
     Args:
-        names: Of `UNTRAINED`, or `NAME=DIR` for a trained model in a directory (see `read_trained`): `population`,
-            `raw-trained`, `sequential`, `joint`, or any other name.
+        names: Of `UNTRAINED`, or `NAME=DIR` for a trained model (see `trained_folder`): `population`, `raw-trained`,
+            `sequential`, `joint`, or any other name.
         gold: Whether the data has gold descriptions; without them the row `gold` is left out.
 
     Raises:
@@ -77,7 +76,7 @@ def methods_for(names: Sequence[str], *, gold: bool) -> list[Method]:
     for name in names:
         label, _, directory = name.partition("=")
         if directory:
-            rows += _trained_rows(label, read_trained(label, Path(directory)), has_gold)
+            rows += _trained_rows(label, read_trained(label, trained_folder(directory)), has_gold)
         elif name in _SUMMARIES:
             if name != "gold" or gold:
                 rows += _with_control(Method(name, "summary", name, about=UNTRAINED[name]))

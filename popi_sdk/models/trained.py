@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import ConfigurationError
 from ..summary import DEFAULT_BUDGET
@@ -16,12 +16,25 @@ from .folders import hub_folder
 if TYPE_CHECKING:
     from .causal_lm import CausalLM
 
-__all__ = ["MANIFEST", "PARTS", "TrainedModel", "is_adapter", "load_part", "read_trained", "trained_folder"]
+__all__ = ["MANIFEST", "PARTS", "SHIPPED", "TrainedModel", "is_adapter", "load_part", "read_trained", "trained_folder"]
 
 MANIFEST = "popi.json"
 FORMAT = 1
 PARTS = ("inferrer", "generator")
+SHIPPED = {"popi-135m": Path(__file__).parent / "shipped" / "popi-135m"}
+"""Trained models that come with the package, by name; each says in its README.md what it is good for."""
+
 _HUB_ID = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}")
+
+
+def _inside(name: str) -> str:
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ValueError("it lies outside of the directory")
+    return name
+
+
+_Inside = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_inside)]
+"""A folder of the directory."""
 
 
 class TrainedModel(BaseModel):
@@ -48,8 +61,8 @@ class TrainedModel(BaseModel):
     base_model: str
     base_digest: str | None = None
     context: Literal["none", "signals", "summary"] = "summary"
-    inferrer: str | None = None
-    generator: str | None = None
+    inferrer: _Inside | None = None
+    generator: _Inside | None = None
     budget: Annotated[int, Field(gt=0)] = DEFAULT_BUDGET
     input_budget: Annotated[int, Field(gt=0)] = 1_024
     templates: dict[str, str] = {}
@@ -84,13 +97,17 @@ def load_part(trained: TrainedModel, part: Path, like: CausalLM) -> CausalLM:
 
 
 def trained_folder(source: str | Path) -> Path:
-    """The directory with a trained model: as it is, or, for `owner/name`, the hub's snapshot of it.
+    """The directory with a trained model: as it is, of a name in `SHIPPED`, or, for `owner/name`, the hub's snapshot.
+
+    What lies here goes before what is only called so.
 
     Raises:
         ConfigurationError: If the hub is needed, and has no such repository or cannot be asked.
         MissingExtraError: If its client is needed and not installed.
     """
     path = Path(source).expanduser()
+    if source in SHIPPED and not path.exists():
+        return SHIPPED[str(source)]
     if path.exists() or not (isinstance(source, str) and _HUB_ID.fullmatch(source)):
         return path
     return hub_folder(source, "trained model", inside=PARTS, files=[MANIFEST]).path
