@@ -16,7 +16,7 @@ from pathlib import Path
 
 from popi_sdk.models.trained import MANIFEST, read_trained
 from popi_sdk.train import write_card
-from popi_sdk.train.export import RUN
+from popi_sdk.train.export import RUN, check_target
 
 FEWEST = 20
 
@@ -24,8 +24,12 @@ FEWEST = 20
 def ship(trained: Path, target: Path, report: Path | None = None) -> None:
     """Copy what `read_trained` takes, smaller."""
     read_trained("trained", trained)
-    if target.resolve() in (trained.resolve(), *trained.resolve().parents):
-        raise SystemExit(f"{target} is what is to be copied. Give another place.")
+    if (
+        target.resolve() in (trained.resolve(), *trained.resolve().parents)
+        or trained.resolve() in target.resolve().parents
+    ):
+        raise SystemExit(f"{target} is what is to be copied, or inside of it. Give another place.")
+    check_target(target)
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(trained, target, ignore=shutil.ignore_patterns(RUN), symlinks=False)
     for file in target.glob("*/*.safetensors"):

@@ -173,7 +173,8 @@ def train(
 def _asked(config: str | None, assigned: list[str], flags: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Options of the training, and what belongs to the command alone; flags go before the file."""
     options = _from_file(config) if config else {}
-    options |= _assigned(assigned) | {name: value for name, value in flags.items() if value is not None}
+    options = _merged(options, _assigned(assigned))
+    options |= {name: value for name, value in flags.items() if value is not None}
     where = {name: options.pop(name, None) for name in _OWN}
     where |= {name: _names(name, where[name]) for name in ("data", "dev")}
     if not isinstance(where["limit"], int | None) or isinstance(where["limit"], bool):
@@ -183,7 +184,10 @@ def _asked(config: str | None, assigned: list[str], flags: dict[str, Any]) -> tu
             f"output: {where['output']!r} is no folder. Use its name, for example output: my-popi."
         )
     if where["output"] is not None:
-        where["output"] = str(Path(where["output"]).expanduser())
+        try:
+            where["output"] = str(Path(where["output"]).expanduser())
+        except RuntimeError as error:
+            raise ConfigurationError(f"output: {where['output']!r}: there is no such user. Name a folder.") from error
     if where["data"] is None or where["output"] is None:
         raise UsageError(
             "Name the users and where the model goes, for example: popi train --data users.jsonl -o my-popi"
@@ -209,8 +213,10 @@ def _check_output(output: Path, *, resume: bool) -> None:
     check_target(output)
     if (output / RUN).exists() and not resume:
         raise ConfigurationError(f"{output} holds a run already. Give --resume to go on with it, or a new folder.")
-    if (output / MANIFEST).exists() and not resume:
-        raise ConfigurationError(f"{output} holds a trained model already. Give a new folder.")
+    if (output / MANIFEST).exists() and not (output / RUN).exists():
+        raise ConfigurationError(
+            f"{output} holds a trained model already, and no run to go on with. Give a new folder."
+        )
     if resume and not (output / RUN).exists():
         screen(stderr=True).print(Text(f"Note: there is no run in {output} to go on with: it begins anew."))
 
@@ -298,6 +304,16 @@ def _names(option: str, given: Any) -> list[str] | None:
             return None
         raise ConfigurationError(f"{option}: name the data, or several as a list, for example {option}: [a.jsonl, b].")
     return names or None
+
+
+def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Both; where they differ the other goes before, inside of groups too."""
+    found = one | other
+    for name, value in other.items():
+        before = one.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            found[name] = _merged(before, value)
+    return found
 
 
 def _assigned(pairs: list[str]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ MANIFEST = "popi.json"
 FORMAT = 1
 PARTS = ("inferrer", "generator")
 SHIPPED = {"popi-135m": Path(__file__).parent / "shipped" / "popi-135m"}
-"""Trained models that come with the package, by name; each says in its README.md what it is good for."""
+"""Trained models that come with the package, by name; docs/training.md says what they are good for."""
 
 _HUB_ID = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}")
 

@@ -32,7 +32,7 @@ _ROWS = (
 _LIMITS = """- A summary is a model's guess at what somebody prefers: it can be wrong.
 - Nothing here was measured on data that the tables above do not name, nor on people who were asked.
 - Signals and summaries are about a person: do not infer what that person would not want to be inferred.
-- It was trained and measured with the prompt templates whose digests stand in `popi.json`; with others its figures do
+- It was trained with the prompt templates whose digests stand in `popi.json`; with others its figures do
   not hold, and popi_sdk warns.
 - The adapters mean nothing on another base than the one whose digest stands there; popi_sdk refuses it."""
 
@@ -120,8 +120,7 @@ def _what(facts: Mapping[str, Any]) -> str:
     return (
         f"{begins} (arXiv 2510.17881). `inferrer/` reads what a user left behind (feedback, ratings, edits, chats) and "
         f"writes a short text about how to write for this user, at most {facts['budget']} tokens; `generator/` reads "
-        "it with a prompt. It is plain text, so other models can be given it: what it is worth to one that was not "
-        "trained on it is a row of its own below."
+        "it with a prompt. It is plain text, so other models can be given it."
     )
 
 

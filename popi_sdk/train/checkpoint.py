@@ -105,9 +105,12 @@ class Checkpoints:
 
     @staticmethod
     def _of_a_run(folder: Path) -> list[Path]:
-        """What belongs to one run; references are constants of the pairs, and true for any."""
+        """What belongs to one run.
+
+        References are constants of the pairs, and true for any; what begins with a dot is the lock, or left by a kill.
+        """
         found = folder.iterdir() if folder.is_dir() else ()
-        return [path for path in found if path.name != _LOCK and not path.name.startswith("references-")]
+        return [path for path in found if not path.name.startswith((".", "references-"))]
 
     def history(self) -> list[dict[str, Any]]:
         """What was recorded; a line that a kill cut off is left out."""

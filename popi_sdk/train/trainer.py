@@ -284,8 +284,8 @@ class PopiTrainer:
         found = self.encoder.examples(cut)
         if len(found) == 1:
             raise ConfigurationError(
-                f"Of dev there is one user alone, {found[0].user_id!r}, and nobody whose summary could be the control. "
-                "Give two or more, or none."
+                f"Of dev one user alone is looked at, {found[0].user_id!r}, and nobody's summary could be the control. "
+                "Give two or more that fit, and eval_users=2 or more; or no dev users."
             )
         return found
 

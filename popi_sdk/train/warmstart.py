@@ -70,9 +70,9 @@ def warm_start(
         some = [learners[at] for at in next(order)]
         rate = schedule.get_last_lr()[0]
         figures = _learn(networks, some, config.warm_start_contrast, processes, config.token_budget)
-        if not math.isfinite(figures["warm/loss"]):
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm))
+        if not (math.isfinite(figures["warm/loss"]) and math.isfinite(norm)):
             raise TrainingError(f"The loss of the warm start is not finite at step {step + 1}. Lower warm_start_lr.")
-        torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)

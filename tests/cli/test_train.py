@@ -20,11 +20,11 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tinyworld.save_tiny_model(tmp_path_factory.mktemp("toy")))
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/training.md"])
-def test_the_command_of_the_docs(page: str, popi, toy, tmp_path: Path, monkeypatch) -> None:
+def test_the_command_of_the_docs(popi, toy, tmp_path: Path, monkeypatch) -> None:
     """Tiny: with a toy model and two steps, on the users that stand in examples/."""
     command = "popi train --data users.jsonl --output my-popi"
-    assert f"`{command}`" in (ROOT / page).read_text()
+    for page in ("README.md", "docs/training.md"):
+        assert f"`{command}`" in (ROOT / page).read_text()
     shutil.copy(ROOT / "examples" / "data" / "users.jsonl", tmp_path)
     monkeypatch.chdir(tmp_path)
     ended = popi(*command.split()[1:], "--model", toy, "--steps", "2", "--set", "input_budget=64", *SMALL)
@@ -76,12 +76,13 @@ def test_from_a_file_and_flags_go_before(popi, toy, tmp_path: Path) -> None:
     config = tmp_path / "run.yaml"
     config.write_text(
         f"data: tinyworld\nlimit: 4\noutput: {tmp_path / 'out'}\nbase_model: {toy}\nschedule: population\nsteps: 9\n"
-        "users_per_step: 2\nadapters: null\ndtype: float32\n"
+        "users_per_step: 2\nadapters: null\ndtype: float32\nstop: {patience: 3, transfer_drop: 0.2}\n"
     )
-    ended = popi("train", str(config), "--steps", "1", "--quiet")
+    ended = popi("train", str(config), "--steps", "1", "--quiet", "--set", "stop.patience=4")
     assert ended.code == 0, ended.err
     facts = json.loads((tmp_path / "out" / "popi.json").read_text())
     assert (facts["context"], facts["config"]["steps"], facts["config"]["adapters"]) == ("none", 1, None)
+    assert facts["config"]["stop"] == {"patience": 4, "min_entropy": 0.01, "transfer_drop": 0.2}
     assert not (tmp_path / "out" / "inferrer").exists()
 
 
@@ -111,6 +112,9 @@ def test_a_model_is_not_written_over(popi, tmp_path: Path) -> None:
     ended = popi("train", "--data", "tinyworld", "-o", str(tmp_path), "--model", "./no-model")
     assert ended.code == 2
     assert "holds a trained model already" in " ".join(ended.err.split())
+    ended = popi("train", "--data", "tinyworld", "-o", str(tmp_path), "--model", "./no-model", "--resume")
+    assert ended.code == 2
+    assert "no run to go on with" in " ".join(ended.err.split())
 
 
 def test_what_is_in_the_way_is_said_before_training(popi, tmp_path: Path) -> None:
@@ -134,6 +138,7 @@ def test_what_is_in_the_way_is_said_before_training(popi, tmp_path: Path) -> Non
         (["broken.yaml"], "is not YAML"),
         (["date.yaml"], "is not YAML"),
         (["output.yaml"], "output: 5 is no folder"),
+        (["--data", "tinyworld", "-o", "~nobody-at-all/x"], "no such user"),
         (["limit.yaml", "-o", "x"], "limit: 'abc' is no number of users"),
         (["--data", "tinyworld", "-o", "x", "--set", "beta=.inf"], "beta"),
         (["--data", "tinyworld", "-o", "x", "--set", "beta=1", "--set", "beta.a=1"], "beta has a value"),

@@ -184,7 +184,10 @@ def test_a_checkpoint_that_lacks_a_file_is_not_gone_on_from(small: Any, tiny_fol
     for lost in ("optimizer.pt", "scheduler.pt", "trainer_state.json"):
         shutil.copytree(tmp_path / "part", tmp_path / lost)
         (tmp_path / lost / "run" / "joint" / "checkpoint-3" / lost).unlink()
-        again = built(small, tiny_folder, tmp_path / lost).train(resume=True)
+        again, begun = built(small, tiny_folder, tmp_path / lost), []
+        again.began = lambda phase, done, begun=begun: begun.append(done)
+        again.train(resume=True)
+        assert begun == [2], lost
         assert again.history == whole.history, lost
         assert all(torch.equal(one, two) for one, two in zip(weights(whole), weights(again), strict=True)), lost
 
@@ -204,13 +207,22 @@ def test_a_run_without_settings_or_with_a_broken_history(small: Any, tiny_folder
         built(small, tiny_folder, tmp_path, steps=1).train(resume=True)
 
 
-def test_a_full_disk(small: Any, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("No space left on device")])
+def test_a_full_disk(
+    error: Exception, small: Any, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: Any, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr("popi_sdk.train.checkpoint.torch.save", full)
     with pytest.raises(TrainingError, match=r"Cannot write .*: No space left on device\. Make room"):
         built(small, tiny_folder, tmp_path, schedule="population").train()
+
+
+def test_what_a_kill_left_of_the_settings_is_not_in_the_way(small: Any, tiny_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".settings.json.17").write_text('{"mod')
+    built(small, tiny_folder, tmp_path, schedule="population", steps=1).train()
 
 
 def test_an_inferrer_that_is_no_number(trainer: Callable[..., PopiTrainer], tmp_path: Path) -> None:

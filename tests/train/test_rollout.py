@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from popi_sdk.train import joint as module
 from popi_sdk.train.rollout import sample_summaries
 
 
@@ -32,7 +33,15 @@ def test_a_user_who_stands_twice_in_a_step_gets_other_summaries(trainer: Any) ->
     assert found[0] != found[2]
 
 
-def test_more_users_a_step_than_there_are(trainer: Any) -> None:
-    built = trainer(users_per_step=10, group_size=4, steps=1)  # of 8
-    built.train()
-    assert built.history[0]["summaries/distinct"] > 1 / 4
+def test_more_users_a_step_than_there_are(trainer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[tuple[str, int]]] = []
+
+    def sample(*args: Any, turns: Any = None, **options: Any) -> Any:
+        seen.append([(one.user_id, turn) for one, turn in zip(args[2], turns, strict=True)])
+        return sample_summaries(*args, turns=turns, **options)
+
+    monkeypatch.setattr(module, "sample_summaries", sample)
+    trainer(users_per_step=10, group_size=2, steps=1).train()  # of 8
+    assert [turn for _, turn in seen[0]] == [0] * 8 + [1, 1]
+    assert len({user for user, _ in seen[0]}) == 8
+    assert len(set(seen[0])) == 10

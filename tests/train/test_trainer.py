@@ -137,7 +137,7 @@ def test_nothing_to_train_with(lm, small) -> None:
         PopiTrainer(small(input_budget=1), [user("one")], model=lm)
     with pytest.raises(ConfigurationError, match="'one' is in train and in dev"):
         PopiTrainer(small(), [user("one")], [user("one"), user("two")], model=lm)
-    with pytest.raises(ConfigurationError, match="one user alone, 'two', and nobody whose summary"):
+    with pytest.raises(ConfigurationError, match="one user alone is looked at, 'two', and nobody's summary"):
         PopiTrainer(small(), [user("one")], [user("two")], model=lm)
     with pytest.raises(TrainingError, match="gold description"):
         PopiTrainer(small(warm_start=1), [user("one"), user("two")], model=lm).train()
