@@ -8,15 +8,14 @@ users by trained models.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from popi_sdk.evals import Results, write_report
+from popi_sdk.evals.journal import read_rows
 from popi_sdk.evals.manifest import SUMMARIES
 from popi_sdk.evals.report.markdown import quoted
 from popi_sdk.evals.report.plots import by_row
@@ -62,7 +61,7 @@ def _summaries(run: Path, results: Results) -> str:
     """What trained models wrote of the first users, beside the gold description; nothing where none is trained."""
     writers = {row.row.partition(":")[0] for row in results.rows if row.trained and row.summaries}
     by_user: dict[str, dict[str, str]] = {}
-    for line in _lines(run / SUMMARIES):
+    for line in read_rows(run / SUMMARIES):
         if line.get("writer") in writers | {"gold"} and "text" in line:
             by_user.setdefault(line["user_id"], {})[line["writer"]] = " ".join(line["text"].split())
     parts = [f"# What trained models wrote on {run.name}", "Of the first users of the run, whoever they are."]
@@ -70,10 +69,6 @@ def _summaries(run: Path, results: Results) -> str:
         said = [f"- `{writer}`: {text or '(nothing)'}" for writer, text in sorted(texts.items())]
         parts.append("\n".join([f"**{user}**", "", *said]))
     return "\n\n".join(parts) + "\n" if writers else ""
-
-
-def _lines(path: Path) -> Iterable[dict[str, Any]]:
-    return map(json.loads, path.read_text(encoding="utf-8").splitlines())
 
 
 def _block(name: str, results: Results, *, printed: bool) -> str:

@@ -46,7 +46,9 @@ def read_adapter(folder: Folder) -> tuple[Any, dict[str, Any]]:
         from peft import PeftConfig
         from peft.utils import load_peft_weights
     if not (folder.path / _WEIGHTS).is_file():  # peft would ask the hub for it, by whatever the path is called
-        raise ConfigurationError(f"The adapter {folder.name} cannot be read: there is no {_WEIGHTS} in it.")
+        raise ConfigurationError(
+            f"The adapter {folder.name} cannot be read: there is no {_WEIGHTS} in it. Give it as safetensors."
+        )
     try:
         with quiet():
             config = PeftConfig.from_pretrained(str(folder.path))

@@ -32,8 +32,8 @@ _ROWS = (
 _LIMITS = """- A summary is a model's guess at what somebody prefers: it can be wrong.
 - Nothing here was measured on data that the tables above do not name, nor on people who were asked.
 - Signals and summaries are about a person: do not infer what that person would not want to be inferred.
-- It was trained with the prompt templates whose digests stand in `popi.json`; with others its figures do
-  not hold, and popi_sdk warns.
+- It was trained with the prompt templates whose digests stand in `popi.json`; with others no
+  figure holds, and popi_sdk warns.
 - The adapters mean nothing on another base than the one whose digest stands there; popi_sdk refuses it."""
 
 
@@ -110,13 +110,20 @@ def _results(report: str | Path | None) -> dict[str, Any] | None:
 
 
 def _what(facts: Mapping[str, Any]) -> str:
-    schedule = (facts.get("config") or {}).get("schedule")
+    config = facts.get("config") or {}
+    schedule = config.get("schedule")
     base = facts["base_model"]
     base = f"`{Path(base).name if Path(base).is_absolute() else base}`"
     begins = f"Trained with popi_sdk {facts.get('popi_sdk')} from {base}, schedule `{schedule}`"
     if facts["context"] != "summary":
         reads = "bare prompts" if facts["context"] == "none" else "a user's clipped signals with the prompt"
         return f"{begins}: a rival without summaries, for comparisons. `generator/` reads {reads}."
+    if supervised := [
+        f"{config[name]} of the {who}"
+        for name, who in (("warm_start", "inferrer"), ("warm_start_generator", "generator"))
+        if config.get(name)
+    ]:
+        begins += f" ({config['steps']} steps) after supervised steps: {', '.join(supervised)}"
     return (
         f"{begins} (arXiv 2510.17881). `inferrer/` reads what a user left behind (feedback, ratings, edits, chats) and "
         f"writes a short text about how to write for this user, at most {facts['budget']} tokens; `generator/` reads "

@@ -183,6 +183,7 @@ class PopiTrainer:
 
         Raises:
             ConfigurationError: If it holds something else, or cannot be written.
+            TrainingError: If there are weights that are no numbers.
         """
         said = as_about(about)
         context = self.config.reads
