@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from popi_sdk import UsageError
 from popi_sdk.evals.journal import read_rows
 from popi_sdk.evals.manifest import ITEMS
 from popi_sdk.evals.metrics import Interval
@@ -107,7 +108,12 @@ def _form(run: Run, row: str) -> Iterator[tuple[str, str, str]]:
 def main() -> None:
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    run = Run.read(Path(sys.argv[1]))
+    try:
+        run = Run.read(Path(sys.argv[1]))
+    except UsageError as error:
+        sys.exit(str(error))
+    if sys.argv[2] not in run.rows:
+        sys.exit(f"The run has no row {sys.argv[2]}. It has: {', '.join(run.rows)}.")
     data = run.results.manifest["data"]
     title = f"`{sys.argv[2]}` on {data['name']}, {data['split']}: {data['users']} users, {data['pairs']} pairs"
     table(title, ("bar", "found", "verdict"), bars(run, sys.argv[2]))

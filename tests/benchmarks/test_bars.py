@@ -1,0 +1,94 @@
+"""The verdicts of the bars on runs written by hand, where every user says the same: intervals have no width."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from support.runs import item, write_run
+
+from benchmarks.bars import Run, bars
+
+USERS = [f"user{number}" for number in range(12)]
+PERFECT = (1.0, 1.0, 1.0, 1.0)
+CHANCE = (1.0, 1.0, -1.0, -1.0)
+GOOD = (1.0, 1.0, 1.0, -1.0)
+POOR = (1.0, -1.0, -1.0, -1.0)
+
+
+def found(folder: Path, rows: Mapping[str, tuple[float, ...]], **tokens: int) -> dict[str, tuple[str, str]]:
+    """Verdicts of `joint` by bar, in a run of these margins for everybody."""
+    items = [
+        item(row, user, pair, delta, context_tokens=tokens.get(row, 20))
+        for row, deltas in ({"none": (0.0,) * 4} | dict(rows)).items()
+        for user in USERS
+        for pair, delta in enumerate(deltas)
+    ]
+    said = [
+        {"writer": "joint", "user_id": user, "text": "S", "tokens": 8, "signals_used": 2, "signals_total": 2}
+        | {"quoted": 0.1, "longest_quote": 9}
+        for user in USERS
+    ]
+    trained = [row for row in rows if row.startswith("joint")]
+    run = Run.read(write_run(folder, items, summaries=said, trained=trained))
+    return {bar: (text, verdict) for bar, text, verdict in bars(run, "joint")}
+
+
+def test_above_and_not_below_a_rival(tmp_path: Path) -> None:
+    rows = {"joint": GOOD, "prompted": CHANCE, "heuristic": PERFECT, "population": GOOD, "sequential": GOOD}
+    verdicts = {bar: verdict for bar, (_, verdict) in found(tmp_path, rows).items()}
+    assert verdicts["above `prompted`"] == "met"
+    assert verdicts["above `heuristic`"] == "NOT met"
+    assert verdicts["above `population`"] == "NOT met"
+    assert verdicts["not below `sequential`"] == "met"
+
+
+def test_an_interval_with_both_is_open(tmp_path: Path) -> None:
+    items = [
+        item(row, user, 0, delta)
+        for number, user in enumerate(USERS)
+        for row, delta in {"none": 0.0, "joint": 1.0, "prompted": 1.0 if number % 2 else -1.0, "raw": 2.0}.items()
+    ]
+    mixed = [
+        one | {"delta": -1.0, "credit": 0.0} if one["user_id"] < "user2" and one["row"] == "joint" else one
+        for one in items
+    ]
+    run = Run.read(write_run(tmp_path, mixed, trained=["joint"]))
+    verdicts = {bar: verdict for bar, _, verdict in bars(run, "joint")}
+    assert verdicts["above `prompted`"] == "open"
+    assert verdicts["above `raw`"] == "NOT met"
+
+
+@pytest.mark.parametrize(("own", "verdict"), [(GOOD, "NOT met"), (PERFECT, "met")])
+def test_four_fifths_of_what_gold_gains(tmp_path: Path, own: tuple[float, ...], verdict: str) -> None:
+    text, found_verdict = found(tmp_path, {"joint": own, "joint:gold": PERFECT})["0.8 of what gold descriptions gain"]
+    assert found_verdict == verdict
+    assert text.endswith("of +50.0 (+50.0 to +50.0)")
+
+
+def test_where_gold_gains_nothing_nothing_can_be_recovered(tmp_path: Path) -> None:
+    rows = {"joint": GOOD, "joint:gold": POOR}
+    assert found(tmp_path, rows)["0.8 of what gold descriptions gain"][1] == "gold gains nothing"
+
+
+def test_transfer_is_a_share_of_golds_or_a_floor_effect(tmp_path: Path) -> None:
+    rows = {"joint": GOOD, "joint:frozen": GOOD, "joint:frozen:shuffled": CHANCE}
+    whole = found(tmp_path / "gold", rows | {"gold": PERFECT, "gold:shuffled": CHANCE})
+    assert whole["frozen reader: own above another's"][1] == "met"
+    assert whole["frozen reader: 0.9 of gold's gain over another's"][1] == "NOT met"  # half of it
+    floor = found(tmp_path / "floor", rows | {"gold": CHANCE, "gold:shuffled": CHANCE})
+    assert floor["frozen reader: 0.9 of gold's gain over another's"][1].startswith("floor effect")
+
+
+def test_another_users_summary_must_not_beat_the_population(tmp_path: Path) -> None:
+    rows = {"joint": PERFECT, "population": CHANCE}
+    assert found(tmp_path / "a", rows | {"joint:shuffled": GOOD})["`shuffled` not above `population`"][1] == "NOT met"
+    assert found(tmp_path / "b", rows | {"joint:shuffled": CHANCE})["`shuffled` not above `population`"][1] == "met"
+
+
+@pytest.mark.parametrize(("tokens", "verdict"), [(20, "met"), (21, "NOT met")])
+def test_quoting_and_tokens_are_judged_by_the_figures(tmp_path: Path, tokens: int, verdict: str) -> None:
+    verdicts = found(tmp_path, {"joint": GOOD, "raw": GOOD}, joint=tokens, raw=200)
+    assert verdicts["quotes at most 15 %, 8 words in a row"] == ("10 %, 9 words", "NOT met")
+    assert verdicts["a tenth of the raw signals' tokens"] == (f"{tokens} of 200", verdict)
