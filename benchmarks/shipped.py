@@ -43,6 +43,8 @@ from popi_sdk.data.styleworld.shown import shown
 from popi_sdk.models.trained import MANIFEST, SHIPPED
 from popi_sdk.train import PopiTrainer, as_train_config, training_users
 
+from .tinyworld import counted
+
 LEFT_OUT = {"politics", "religion"}
 USERS = 8_000  # of StyleWorld
 VARIANTS, SAID = 10, 12  # a persona as so many users, who said so much each
@@ -193,7 +195,9 @@ def main() -> None:
     with watching(config.phases, quiet=False) as watch:
         trainer = OnTime(config, train, dev, output=output, progress=watch.entry, began=watch.began)
         trainer.seconds = given.seconds
-        trainer.train(resume=(output / "run").exists())
+        with counted() as tokens:
+            trainer.train(resume=(output / "run").exists())
+    print(f"{tokens.count / 1e6:.2f} million tokens since this start")
     about = {"data": OPINIONS, "dev": " and ".join(OPINIONS), "language": "en"} if of_opinions else ABOUT
     trainer.save_pretrained(output, about=about)
 

@@ -106,13 +106,12 @@ def run(options: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """Train once; own and shuffled accuracy at the end, and the looks on the way with the tokens until then."""
     config = as_train_config(**RECIPE | dict(options) | {"seed": seed})
     looks: list[tuple[int, float, float]] = []
-    tokens = Tokens()
 
     def seen(entry: dict[str, Any]) -> None:
         if "dev/own" in entry:
             looks.append((tokens.count, entry["dev/own"], entry["dev/shuffled"]))
 
-    with tokens.counting(), _uncounted_looks(tokens):
+    with counted() as tokens:
         trainer(config, seed, progress=seen).train()
     return {"looks": looks}
 
@@ -123,8 +122,7 @@ def run_stock(options: Mapping[str, Any], seed: int) -> dict[str, Any]:
 
     config = as_train_config(**RECIPE | dict(options) | {"seed": seed})
     looks: list[tuple[int, float, float]] = []
-    tokens = Tokens()
-    with tokens.counting(), _uncounted_looks(tokens):
+    with counted() as tokens:
         # The rate of a schedule's first step is 0: of this one what remains is the warm start.
         warm = as_train_config(**RECIPE | dict(options) | {"seed": seed, "steps": 1, "eval_every": 0})
         both = trainer(warm, seed).train()
@@ -139,9 +137,11 @@ def run_stock(options: Mapping[str, Any], seed: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _uncounted_looks(tokens: Tokens) -> Iterator[None]:
+def counted() -> Iterator[Tokens]:
+    """The tokens of what is trained meanwhile, without looks at dev users."""
     import popi_sdk.train.trainer as module
 
+    tokens = Tokens()
     inner = module.look_at_dev
 
     def look(*args: Any, **options: Any) -> Any:
@@ -150,7 +150,8 @@ def _uncounted_looks(tokens: Tokens) -> Iterator[None]:
 
     module.look_at_dev = look
     try:
-        yield
+        with tokens.counting():
+            yield tokens
     finally:
         module.look_at_dev = inner
 
