@@ -122,6 +122,7 @@ ABOUT: dict[str, Any] = {
     "data_licence": "CC BY 4.0 (personas: Perez et al. 2022, arXiv 2212.09251)",
     "licence": "apache-2.0",
     "language": "en",
+    "samples": 10,
 }
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 OPINIONS = ("polis", "ukp_convarg")

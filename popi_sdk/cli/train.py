@@ -23,7 +23,7 @@ Config: TypeAlias = Annotated[
     str | None,
     typer.Argument(
         metavar="CONFIG.yaml",
-        help="Options of the training, and data, dev, limit, output; what is given as a flag goes before.",
+        help="Options of the training, and data, dev, limit, output, about; what is given as a flag goes before.",
         show_default=False,
     ),
 ]
@@ -55,7 +55,9 @@ Model: TypeAlias = Annotated[
 Start: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        metavar="DIR", help="A trained model to go on from, as it was written by an earlier run.", show_default="MODEL"
+        metavar="DIR",
+        help="A trained model to go on from: what an earlier run wrote, a repository of the hub, popi-135m.",
+        show_default="MODEL",
     ),
 ]
 Preset: TypeAlias = Annotated[
@@ -87,7 +89,8 @@ Set: TypeAlias = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="Any other option of the training, for example beta=0.05; may be repeated.",
+        help="Any other option of the training, for example beta=0.05, or of the model card, about.licence=mit; "
+        "may be repeated.",
         show_default=False,
     ),
 ]
@@ -107,7 +110,7 @@ Plot: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
-_OWN = ("data", "dev", "limit", "output")
+_OWN = ("data", "dev", "limit", "output", "about")
 
 
 def train(
@@ -183,6 +186,7 @@ def _asked(config: str | None, assigned: list[str], flags: dict[str, Any]) -> tu
         raise ConfigurationError(
             f"output: {where['output']!r} is no folder. Use its name, for example output: my-popi."
         )
+    where["about"] = _about(where["about"])
     if where["output"] is not None:
         try:
             where["output"] = str(Path(where["output"]).expanduser())
@@ -193,6 +197,18 @@ def _asked(config: str | None, assigned: list[str], flags: dict[str, Any]) -> tu
             "Name the users and where the model goes, for example: popi train --data users.jsonl -o my-popi"
         )
     return options, where
+
+
+def _about(given: Any) -> dict[str, Any]:
+    """What the card is told, checked now and not after hours of training."""
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise ConfigurationError(f"about: {given!r} is no group of options. Use some, for example about.licence=mit.")
+    with needs_extra("train"):
+        from ..train.facts import as_about
+    as_about(given)
+    return given
 
 
 def _plot(runs: list[str], *, quiet: bool) -> None:
@@ -254,9 +270,8 @@ def _train(
             screen(stderr=True).print(Text("Stopped. The same command with --resume goes on from the last checkpoint."))
             raise
         watch.doing("writing the model")
-        folder = trainer.save_pretrained(
-            where["output"], about={name: tuple(where[name]) for name in ("data", "dev") if where[name]}
-        )
+        named = {name: tuple(where[name]) for name in ("data", "dev") if where[name]}
+        folder = trainer.save_pretrained(where["output"], about=named | where["about"])
     if processes.main:
         _show(trainer, folder)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -50,6 +50,7 @@ class TrainedModel(BaseModel):
         budget: Most tokens of a summary that it was trained for.
         input_budget: Most tokens of signals that its inferrer was shown.
         templates: Digest of each prompt template that it was trained with.
+        config: Options of the run that made it, as far as they were kept.
         popi_sdk: The version that wrote it.
         name: The row's name (not in the file).
         directory: Where it lies (not in the file).
@@ -66,6 +67,7 @@ class TrainedModel(BaseModel):
     budget: Annotated[int, Field(gt=0)] = DEFAULT_BUDGET
     input_budget: Annotated[int, Field(gt=0)] = 1_024
     templates: dict[str, str] = {}
+    config: dict[str, Any] = {}
     popi_sdk: str | None = None
     name: str = ""
     directory: Path = Path()

@@ -44,8 +44,8 @@ class TrainConfig(BaseModel):
     Attributes:
         base_model: What both models start from, as for `load_causal_lm`: a hub id, a folder, a .gguf file; None for the
             default model.
-        start: A trained directory, or a repository of the hub, whose inferrer and generator this run goes on from; None
-            for the base itself.
+        start: A trained directory, a repository of the hub, or `popi-135m`, whose inferrer and generator this run goes
+            on from; None for the base itself. Its `adapters`, `budget` and `input_budget` hold where none are given.
         schedule: `joint`: every step updates inferrer and generator, and the forward pass that gives a summary's reward
             gives the generator's gradient. `sequential`: the inferrer against the frozen base, then the generator on
             stored summaries; `rounds` repeats it. `population` and `raw-trained` are the rivals: the generator alone,

@@ -31,7 +31,8 @@ class About(BaseModel):
         data_licence: Licence of the data, where its users do not say it themselves.
         licence: Licence of the trained model, an SPDX identifier; it stands in the card's front matter.
         language: Of the data, for example `en`; it is not guessed.
-        samples: How many summaries of dev users stand in the card; they are personal, and may quote the data.
+        samples: How many summaries of dev users stand in the card: none if it is not said, since they are personal, and
+            may quote the data.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,7 +42,7 @@ class About(BaseModel):
     data_licence: str | None = None
     licence: str | None = None
     language: str | None = None
-    samples: int = 10
+    samples: int = 0
 
 
 def as_about(given: About | dict[str, Any] | None) -> About:

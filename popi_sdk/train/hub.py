@@ -28,7 +28,7 @@ def push_to_hub(
 ) -> str:
     """Upload a trained directory in one commit, and let its card name the repository.
 
-    The card shows some summaries of dev users unless `save_pretrained` was told `about={"samples": 0}`: read it first.
+    The card shows summaries of dev users where `save_pretrained` was told to, `about={"samples": 10}`: read it first.
 
     Args:
         directory: What `PopiTrainer.save_pretrained` wrote; of it `inferrer/`, `generator/`, `popi.json` and the card.

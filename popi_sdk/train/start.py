@@ -7,10 +7,25 @@ from pathlib import Path
 from ..errors import ConfigurationError
 from ..models.fingerprint import check_base
 from ..models.trained import read_trained, trained_folder
-from .config import TrainConfig
+from .config import TrainConfig, as_train_config
 from .networks import Networks
 
-__all__ = ["start_from"]
+__all__ = ["as_it_was", "start_from"]
+
+
+def as_it_was(config: TrainConfig) -> TrainConfig:
+    """Take the adapters' shape and the budgets from what is gone on from, where nobody asked for others.
+
+    Raises:
+        ConfigurationError: If it cannot be read.
+    """
+    if config.start is None:
+        return config
+    trained = read_trained("start", trained_folder(config.start))
+    sizes = {"budget": trained.budget, "input_budget": trained.input_budget}
+    sizes |= {name: trained.config[name] for name in ("adapters",) if name in trained.config}
+    asked = config.model_dump(include=config.model_fields_set)
+    return as_train_config(**sizes | asked)
 
 
 def start_from(networks: Networks, source: str | Path, config: TrainConfig, *, base: str | None) -> None:

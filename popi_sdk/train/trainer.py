@@ -27,7 +27,7 @@ from .processes import join
 from .reference import References
 from .reinforce import reinforce
 from .rollout import sample_summaries
-from .start import start_from
+from .start import as_it_was, start_from
 from .stopping import Watch
 from .teach import teach
 from .warmstart import described, warm_start
@@ -81,7 +81,7 @@ class PopiTrainer:
             import trl  # noqa: F401
         from ..models.causal_lm import load_causal_lm
 
-        self.config = config
+        self.config = config = as_it_was(config)
         self.output = None if output is None else Path(output).expanduser()
         run = None if self.output is None else self.output / RUN
         self.progress = progress

@@ -46,6 +46,8 @@ def test_ones_own_users_in_one_command(popi, toy, tmp_path: Path) -> None:
     assert [line["step"] for line in lines] == [1, 2]
     assert "dev/own" in lines[-1]  # one in ten was kept for this
 
+    assert json.loads((out / "popi.json").read_text())["samples"] == []  # they are personal
+
     answered = popi("infer", "--inferrer", f"trained:{out}", "--say", "small please", "--json")
     assert answered.code == 0, answered.err
 
@@ -64,9 +66,11 @@ def test_several_data_sets_by_flags_and_from_a_file(popi, toy, tmp_path: Path) -
     ended = popi("train", "--data", "tinyworld", "--data", str(users), *options, "-o", str(tmp_path / "flags"))
     assert ended.code == 0, ended.err
     config = tmp_path / "run.yaml"
-    config.write_text(f"data: [tinyworld, {users}]\ndev: tinyworld\n")
-    ended = popi("train", str(config), *options, "-o", str(tmp_path / "file"))
+    config.write_text(f"data: [tinyworld, {users}]\ndev: tinyworld\nabout: {{samples: 2}}\n")
+    ended = popi("train", str(config), *options, "--set", "about.licence=mit", "-o", str(tmp_path / "file"))
     assert ended.code == 0, ended.err
+    told = json.loads((tmp_path / "file" / "popi.json").read_text())
+    assert (len(told["samples"]), told["about"]["licence"]) == (2, "mit")
     one, two = (json.loads((tmp_path / name / "popi.json").read_text())["data"] for name in ("flags", "file"))
     assert (one[0]["name"], one[0]["users"]) == ("tinyworld, users.jsonl", 6)
     assert (one[0], two[1]["name"]) == (two[0], "tinyworld")
@@ -143,6 +147,8 @@ def test_what_is_in_the_way_is_said_before_training(popi, tmp_path: Path) -> Non
         (["--data", "tinyworld", "-o", "x", "--set", "beta=.inf"], "beta"),
         (["--data", "tinyworld", "-o", "x", "--set", "beta=1", "--set", "beta.a=1"], "beta has a value"),
         (["--data", "tinyworld", "-o", "x", "--set", "adapters.rank=0"], "adapters.rank"),
+        (["--data", "tinyworld", "-o", "x", "--set", "about=5"], "about: 5 is no group"),
+        (["--data", "tinyworld", "-o", "x", "--set", "about.name=mine"], "about: name"),
         (["--data", "tinyworld", "-o", "x", "--preset", "popi"], "no preset 'popi'"),
         (["--data", "tinyworld", "-o", "x", "--seed", "18446744073709551616"], "seed"),
         (["--data", "tinyworld", "-o", "list.yaml/x"], "cannot be written to"),

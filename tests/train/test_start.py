@@ -12,7 +12,7 @@ import torch
 from popi_sdk import ConfigurationError
 from popi_sdk.data import tinyworld
 from popi_sdk.models.causal_lm import load_causal_lm
-from popi_sdk.train import PopiTrainer
+from popi_sdk.train import PopiTrainer, as_train_config
 
 
 @pytest.fixture
@@ -80,6 +80,19 @@ def test_a_model_that_was_loaded_before(built: Any, small: Any, lm: Any, tmp_pat
     other = load_causal_lm(tinyworld.save_tiny_model(tmp_path / "other", seed=5), dtype="float32")
     with pytest.raises(ConfigurationError, match="trained on other weights"):
         PopiTrainer(small(start=folder), tinyworld.generate("train", 4), model=other)
+
+
+def test_sizes_are_those_of_what_it_goes_on_from(tmp_path: Path, tiny_folder: Path) -> None:
+    """Where none are asked for: the shape of the adapters has to be the same."""
+    base = {"base_model": str(tiny_folder), "dtype": "float32", "users_per_step": 2, "group_size": 2, "steps": 1}
+    users = list(tinyworld.generate("train", 4))
+    sizes = {"adapters": {"rank": 4, "alpha": 8, "targets": ("q_proj", "v_proj")}, "budget": 5, "input_budget": 300}
+    first = PopiTrainer(as_train_config(**base, **sizes), users)
+    folder = str(first.save_pretrained(tmp_path / "first"))
+    second = PopiTrainer(as_train_config(**base, start=folder), users)
+    assert second.config == as_train_config(**base, **sizes, start=folder)
+    assert same(weights(second), weights(first))
+    assert PopiTrainer(as_train_config(**base, start=folder, budget=7), users).config.budget == 7
 
 
 def test_a_rival_goes_on_too(built: Any, tmp_path: Path) -> None:
