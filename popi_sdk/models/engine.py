@@ -375,4 +375,4 @@ def _forked() -> ConfigurationError:
 
 
 engines = EnginePool()
-"""The pool of this process: the one global state of the package."""
+"""The pool of this process."""
