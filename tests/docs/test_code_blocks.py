@@ -11,6 +11,7 @@ copy of `examples/`. What stands on the page is what runs, with one exception: i
 | `text` with the title "Output" | compared with what the `python` block before it printed |
 | `bash`, `console` | `popi` lines run; `pip install`, `make`, `python`, `export` are checked; `git clone`, `cd` pass |
 | `json`, `jsonl`, `toml` | parsed; lines of `jsonl` are read as signals |
+| `yaml` | read as options of `popi train` |
 | `text` | nothing |
 | any with a file name as its title | saved under it; entry points of a `pyproject.toml` are installed |
 """
@@ -90,6 +91,13 @@ def test_blocks_of_a_page(
                 del sys.modules[name]
 
 
+def _training_options(path: str) -> None:
+    from popi_sdk.cli.train import _asked
+    from popi_sdk.train import as_train_config
+
+    as_train_config(**_asked(path, [], {})[0])
+
+
 class _Story:
     """One page: what its blocks share."""
 
@@ -121,6 +129,9 @@ class _Story:
             case "jsonl":
                 Path("block.jsonl").write_text(block.code, encoding="utf-8")
                 _parsed(block, lambda _: read_signals("block.jsonl"))
+            case "yaml":
+                Path("block.yaml").write_text(block.code, encoding="utf-8")
+                _parsed(block, lambda _: _training_options("block.yaml"))
             case "toml":
                 _install(_parsed(block, tomllib.loads))
             case "text":
