@@ -4,7 +4,7 @@
 
 ROW is the model's name in the run, of which the other rows are taken if they are there: `prompted`, `heuristic`,
 `population`, `raw-trained`, `sequential`, `raw`. Said of each bar is what was found, and whether it is met; where the
-interval includes both, it is open. "Not below" is with 2 points to spare. Shares of gold's gain, quoting and tokens are
+interval includes both, it is open; of fewer than ten users nothing can be said. "Not below" is with 2 points to spare. Shares of gold's gain, quoting and tokens are
 judged by the figures themselves.
 """
 
@@ -49,6 +49,8 @@ class Run:
 
 def above(found: Interval, least: float = 0.0) -> str:
     """Whether an interval lies above a value."""
+    if found.few:
+        return "too few users"
     return "met" if found.low > least else "NOT met" if found.high <= least else "open"
 
 
@@ -115,7 +117,9 @@ def main() -> None:
     if sys.argv[2] not in run.rows:
         sys.exit(f"The run has no row {sys.argv[2]}. It has: {', '.join(run.rows)}.")
     data = run.results.manifest["data"]
-    title = f"`{sys.argv[2]}` on {data['name']}, {data['split']}: {data['users']} users, {data['pairs']} pairs"
+    title = (
+        f"`{sys.argv[2]}` on {Path(data['name']).name}, {data['split']}: {data['users']} users, {data['pairs']} pairs"
+    )
     table(title, ("bar", "found", "verdict"), bars(run, sys.argv[2]))
 
 

@@ -60,6 +60,12 @@ def test_an_interval_with_both_is_open(tmp_path: Path) -> None:
     assert verdicts["above `raw`"] == "NOT met"
 
 
+def test_of_few_users_nothing_is_said(tmp_path: Path) -> None:
+    items = [item(row, "a", 0, delta) for row, delta in {"none": 0.0, "joint": 1.0, "prompted": -1.0}.items()]
+    run = Run.read(write_run(tmp_path, items, trained=["joint"]))
+    assert ("above `prompted`", "+100.0 (1 user)", "too few users") in list(bars(run, "joint"))
+
+
 @pytest.mark.parametrize(("own", "verdict"), [(GOOD, "NOT met"), (PERFECT, "met")])
 def test_four_fifths_of_what_gold_gains(tmp_path: Path, own: tuple[float, ...], verdict: str) -> None:
     text, found_verdict = found(tmp_path, {"joint": own, "joint:gold": PERFECT})["0.8 of what gold descriptions gain"]
