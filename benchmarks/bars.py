@@ -4,8 +4,8 @@
 
 ROW is the model's name in the run, of which the other rows are taken if they are there: `prompted`, `heuristic`,
 `population`, `raw-trained`, `sequential`, `raw`. Said of each bar is what was found, and whether it is met; where the
-interval includes both, it is open; of fewer than ten users nothing can be said. "Not below" is with 2 points to spare. Shares of gold's gain, quoting and tokens are
-judged by the figures themselves.
+interval includes both, it is open, and of fewer than ten users nothing can be said. "Not below" is with 2 points to
+spare. Shares of gold's gain, quoting and tokens are judged by the figures themselves.
 """
 
 from __future__ import annotations
@@ -117,9 +117,8 @@ def main() -> None:
     if sys.argv[2] not in run.rows:
         sys.exit(f"The run has no row {sys.argv[2]}. It has: {', '.join(run.rows)}.")
     data = run.results.manifest["data"]
-    title = (
-        f"`{sys.argv[2]}` on {Path(data['name']).name}, {data['split']}: {data['users']} users, {data['pairs']} pairs"
-    )
+    name = Path(data["name"]).name
+    title = f"`{sys.argv[2]}` on {name}, {data['split']}: {data['users']} users, {data['pairs']} pairs"
     table(title, ("bar", "found", "verdict"), bars(run, sys.argv[2]))
 
 
