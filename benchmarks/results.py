@@ -9,7 +9,6 @@ users by trained models.
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -40,8 +39,10 @@ def main(runs: Iterable[Path]) -> None:
         results = write_report(run, examples=shown)
         folder = _RESULTS / run.name
         folder.mkdir(parents=True, exist_ok=True)
+        where = f"{Path(results.manifest['data']['name']).parent}/"  # of this machine
         for name in _FILES:
-            shutil.copy(run / name, folder / name)
+            text = (run / name).read_text(encoding="utf-8")
+            (folder / name).write_text(text.replace(where, "") if where.startswith("/") else text, encoding="utf-8")
         (folder / "rows.svg").write_text(_picture(results), encoding="utf-8")
         texts = _summaries(run, results) if shown else ""
         if texts:
