@@ -1,10 +1,10 @@
 """Put a trained directory where it is kept, in the package or as a checkpoint to go on from.
 
-    python -m benchmarks.ship TRAINED TARGET [--report RUN]
+    python -m benchmarks.ship TRAINED TARGET [--report RUN [--without NAME...]]
 
 Its weights are rounded to float16, half the bytes. Left behind are the run's own files, the path of what it started
 from, and its looks at dev users if they were fewer than 20: figures are those of `--report`, a run of `popi eval`.
-TARGET is replaced whole.
+`--without` leaves out rows of other models. TARGET is replaced whole.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
+from popi_sdk.evals.report import RESULTS
 from popi_sdk.models.trained import MANIFEST, read_trained
 from popi_sdk.train import write_card
 from popi_sdk.train.export import RUN, check_target
@@ -21,7 +24,7 @@ from popi_sdk.train.export import RUN, check_target
 FEWEST = 20
 
 
-def ship(trained: Path, target: Path, report: Path | None = None) -> None:
+def ship(trained: Path, target: Path, report: Path | None = None, without: Collection[str] = ()) -> None:
     """Copy what `read_trained` takes, smaller."""
     read_trained("trained", trained)
     if (
@@ -42,8 +45,17 @@ def ship(trained: Path, target: Path, report: Path | None = None) -> None:
     if config["eval_users"] < FEWEST:
         facts.pop("dev", None)
     manifest.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    write_card(target, report=report)
+    with tempfile.TemporaryDirectory() as scratch:
+        write_card(target, report=report and _rows(report, without, Path(scratch)))
     print(f"{target}: {sum(one.stat().st_size for one in target.rglob('*') if one.is_file()) / 1e6:.1f} MB")
+
+
+def _rows(report: Path, without: Collection[str], scratch: Path) -> Path:
+    """The report with fewer rows."""
+    results = json.loads((report / RESULTS if report.is_dir() else report).read_text(encoding="utf-8"))
+    results["rows"] = [row for row in results["rows"] if row["row"].partition(":")[0] not in without]
+    (scratch / RESULTS).write_text(json.dumps(results), encoding="utf-8")
+    return scratch / RESULTS
 
 
 def round_weights(file: Path) -> None:
@@ -59,8 +71,9 @@ def main() -> None:
     parser.add_argument("trained", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("--report", type=Path, help="of popi eval, for the card")
+    parser.add_argument("--without", nargs="*", default=(), metavar="NAME", help="rows that are left out of it")
     given = parser.parse_args()
-    ship(given.trained, given.target, given.report)
+    ship(given.trained, given.target, given.report, given.without)
 
 
 if __name__ == "__main__":
