@@ -31,7 +31,7 @@ layers: $(VENV)/.dev ## Who may import whom: import-linter
 
 unit: $(VENV)/.dev ## Tests with branch coverage; code blocks of the docs and the examples are among them
 	@$(BIN)/popi pull --quiet
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 docs: $(VENV)/.dev ## The documentation, into site/
 	$(BIN)/mkdocs build --strict --quiet

@@ -17,6 +17,14 @@ _FOREIGN = ("POPI_", "OPENAI_", "ANTHROPIC_", "HF_")
 _KEPT = {"POPI_CACHE"}
 
 
+_LONGEST = ("train/test_tinyworld.py", "docs/test_code_blocks.py", "train/test_processes.py")
+"""Files that take a minute or so: first, so that at the end no worker is left alone with one."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.path.as_posix().endswith(_LONGEST))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _only_loopback() -> Iterator[None]:
     with no_requests():
