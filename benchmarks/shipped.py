@@ -13,6 +13,7 @@ DATA is the folder with the collected data sets, DIR where each stage writes its
   What the package ships as `popi-135m` is the result of this stage (`python -m benchmarks.ship DIR/widen TARGET`).
 - `joint`: from there, both learn together.
 - `sequential`: from there too: the inferrer alone, then the generator on its summaries.
+- `paper`: the same with the numbers of the released recipe, but for rates and adapters.
 - `population`, `raw-trained`: generators that read nothing, or the clipped signals, on as many pairs as
   all stages of the generator together, counted behind each summary.
 - `opinions`, `opinions-population`, `opinions-raw`: the same for polis and ukp_convarg, where nobody is described;
@@ -20,9 +21,10 @@ DATA is the folder with the collected data sets, DIR where each stage writes its
 
 Learnt from are users of StyleWorld, with the wide wordings, and the model-written personas of Perez et al. 2022 (CC BY
 4.0), those of politics and religion left out: a summary must not sort people by either. Dev users of StyleWorld are
-looked at, test users never. A stage that was stopped goes on where its last checkpoint is; one that starts from another
-takes it from benchmarks/checkpoints or the package if DIR has none, or waits until it is there. With `--seconds` each
-phase ends in time, whatever its steps: for a machine on loan.
+looked at, test users never; every look has the tokens that were processed until then. A stage that was stopped goes on
+where its last checkpoint is; one that starts from another takes it from benchmarks/checkpoints or the package if DIR
+has none, or waits until it is there. With `--seconds` each phase ends in time, whatever its steps: for a machine on
+loan.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ from popi_sdk.data.styleworld.shown import shown
 from popi_sdk.models.trained import MANIFEST, SHIPPED
 from popi_sdk.train import PopiTrainer, as_train_config, training_users
 
-from .tinyworld import counted
+from .tinyworld import Tokens, counted
 
 LEFT_OUT = {"politics", "religion"}
 USERS = 8_000  # of StyleWorld
@@ -110,6 +112,21 @@ STAGES: dict[str, dict[str, Any]] = {
     },
     "joint": {"start": "widen", "steps": 48, "eval_every": 16},
     "sequential": {"start": "widen", "schedule": "sequential", "steps": 72, "eval_every": 36},
+    "paper": {
+        "start": "widen",
+        "schedule": "sequential",
+        "steps": 72,
+        "eval_every": 36,
+        "users_per_step": 32,  # with one pair each, as many tokens in a step
+        "beta": 0.01,
+        "temperature": 0.6,
+        "pairs_per_summary": 1,
+        "summaries_for_generator": 1,
+        "generator_likelihood": 0.0,
+        "reward_frozen": 0.0,
+        "overlap_penalty": 0.0,
+        "entropy_bonus": 0.0,
+    },
     "population": RIVAL | {"schedule": "population"},
     "raw-trained": RIVAL | {"schedule": "raw-trained"},
     "opinions": {"steps": 40, "eval_every": 10, "generator_lr": 1e-4},
@@ -129,10 +146,16 @@ OPINIONS = ("polis", "ukp_convarg")
 
 
 class OnTime(PopiTrainer):
-    """Ends a phase when it has taken so many seconds."""
+    """Ends a phase when it has taken so many seconds, and says how many tokens a step has behind it."""
 
     seconds: float | None = None
+    tokens = Tokens()
     _start = 0.0
+    _behind: int | None = None  # what an earlier start of the run processed
+
+    def look_first(self) -> None:
+        """At the dev users, before anything is learnt."""
+        self._note({"phase": next(iter(self.config.phases)), "step": 0, "tokens": 0, **self.evaluate().as_metrics()})
 
     def _phase(self, name: str, work: Any) -> None:
         self._start = time.monotonic()
@@ -142,7 +165,10 @@ class OnTime(PopiTrainer):
         late = self.seconds is not None and time.monotonic() - self._start > self.seconds
         if late:
             print(f"{phase}: out of time after step {step}", flush=True)
-        return super()._record(phase, step, figures, learner) or late
+        if self._behind is None:
+            self._behind = max((entry.get("tokens", 0) for entry in self.history), default=0)
+        tokens = self._behind + self.tokens.count
+        return super()._record(phase, step, figures | {"tokens": tokens}, learner) or late
 
 
 def described(data: Path, users: int) -> tuple[list[UserRecord], list[UserRecord]]:
@@ -196,9 +222,12 @@ def main() -> None:
     with watching(config.phases, quiet=False) as watch:
         trainer = OnTime(config, train, dev, output=output, progress=watch.entry, began=watch.began)
         trainer.seconds = given.seconds
-        with counted() as tokens:
-            trainer.train(resume=(output / "run").exists())
-    print(f"{tokens.count / 1e6:.2f} million tokens since this start")
+        going_on = (output / "run").exists()
+        if not going_on and config.reads == "summary" and config.eval_every:
+            trainer.look_first()
+        with counted() as trainer.tokens:
+            trainer.train(resume=going_on)
+    print(f"{trainer.tokens.count / 1e6:.2f} million tokens since this start")
     about = {"data": OPINIONS, "dev": " and ".join(OPINIONS), "language": "en"} if of_opinions else ABOUT
     trainer.save_pretrained(output, about=about)
 
