@@ -68,7 +68,16 @@ BOTH: dict[str, Any] = {
     "save_every": 50,
 }
 # As many pairs as the generator has behind it: of describe, follow, widen and joint, counted behind each summary.
-RIVAL = {"steps": (50 * 96 + 180 * 8 + 100 * 16 + 48 * 16 * 8 * 2) // 96, "users_per_step": 48, "eval_every": 48}
+RIVAL = {"steps": (50 * 96 + 180 * 8 + 100 * 16 + 24 * 16 * 8 * 4) // 96, "users_per_step": 48, "eval_every": 48}
+# Weights are those of the last step: no look decides, so looks at all dev users are a curve and nothing else.
+TO_THE_END: dict[str, Any] = {"keep_best": False, "stop": None, "eval_users": 100}
+FROM_WIDEN: dict[str, Any] = TO_THE_END | {
+    "start": "widen",
+    "pairs_per_summary": 4,
+    "generator_likelihood": 2.0,
+    "inferrer_lr": 2e-4,
+    "generator_lr": 2e-4,
+}
 STAGES: dict[str, dict[str, Any]] = {
     "describe": {
         "warm_start": 500,
@@ -110,13 +119,13 @@ STAGES: dict[str, dict[str, Any]] = {
         "steps": 1,
         "eval_every": 0,
     },
-    "joint": {"start": "widen", "steps": 48, "eval_every": 16},
-    "sequential": {"start": "widen", "schedule": "sequential", "steps": 72, "eval_every": 36},
-    "paper": {
-        "start": "widen",
+    "joint": FROM_WIDEN | {"steps": 40, "eval_every": 8},
+    "sequential": FROM_WIDEN | {"schedule": "sequential", "steps": 36, "eval_every": 12},
+    "paper": FROM_WIDEN
+    | {
         "schedule": "sequential",
-        "steps": 72,
-        "eval_every": 36,
+        "steps": 40,
+        "eval_every": 14,
         "users_per_step": 32,  # with one pair each, as many tokens in a step
         "beta": 0.01,
         "temperature": 0.6,
@@ -129,9 +138,9 @@ STAGES: dict[str, dict[str, Any]] = {
     },
     "population": RIVAL | {"schedule": "population"},
     "raw-trained": RIVAL | {"schedule": "raw-trained"},
-    "opinions": {"steps": 40, "eval_every": 10, "generator_lr": 1e-4},
-    "opinions-population": RIVAL | {"schedule": "population", "steps": 107, "generator_lr": 1e-4},
-    "opinions-raw": RIVAL | {"schedule": "raw-trained", "steps": 107, "generator_lr": 1e-4},
+    "opinions": TO_THE_END | {"steps": 40, "eval_every": 10, "inferrer_lr": 2e-4},
+    "opinions-population": RIVAL | TO_THE_END | {"schedule": "population", "steps": 107, "eval_every": 27},
+    "opinions-raw": RIVAL | TO_THE_END | {"schedule": "raw-trained", "steps": 107, "eval_every": 27},
 }
 ABOUT: dict[str, Any] = {
     "data": ("StyleWorld 1, wide wordings", "model_written_personas"),

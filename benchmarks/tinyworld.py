@@ -20,7 +20,7 @@ import argparse
 import json
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -205,7 +205,11 @@ def tokens(keep: Path) -> None:
         )
     head = ("schedule", "own, seeds 0, 1, 2", "another's, mean", "tokens, millions", "millions until 0.90")
     table("Accuracy on TinyWorld against tokens processed", head, rows)
-    _draw(found)
+    lines = {
+        name: [[(count, own, shuffled) for count, own, shuffled in one["looks"]] for one in runs]
+        for name, runs in found.items()
+    }
+    draw(lines, PICTURE, "Accuracy on TinyWorld against tokens processed")
 
 
 def _kept(keep: Path, name: str, work: Callable[[int], dict[str, Any]]) -> list[dict[str, Any]]:
@@ -220,22 +224,23 @@ def _kept(keep: Path, name: str, work: Callable[[int], dict[str, Any]]) -> list[
     return [known[name, seed] for seed in SEEDS]
 
 
-def _draw(found: Mapping[str, list[dict[str, Any]]]) -> None:
+def draw(lines: Mapping[str, Sequence[Sequence[tuple[float, float, float]]]], picture: Path, title: str) -> None:
+    """Of each name the looks of its runs: tokens, own accuracy, with another user's summary."""
     from popi_sdk.evals.report.drawing import COLOURS, GREY, as_svg, new_axes
 
     figure, (axes,) = new_axes(7.2, 4.2)
-    for (name, runs), colour in zip(found.items(), COLOURS, strict=False):
-        for at, one in enumerate(runs):
-            x = [count / 1e6 for count, *_ in one["looks"]]
+    for (name, runs), colour in zip(lines.items(), COLOURS, strict=False):
+        for at, looks in enumerate(runs):
+            x = [count / 1e6 for count, *_ in looks]
             label = name if at == 0 else None
-            axes.plot(x, [100 * own for _, own, _ in one["looks"]], color=colour, linewidth=1.6, label=label)
-            axes.plot(x, [100 * shuffled for *_, shuffled in one["looks"]], color=colour, linewidth=0.8, linestyle=":")
+            axes.plot(x, [100 * own for _, own, _ in looks], color=colour, linewidth=1.6, label=label)
+            axes.plot(x, [100 * shuffled for *_, shuffled in looks], color=colour, linewidth=0.8, linestyle=":")
     axes.axhline(50, color=GREY, linewidth=1)
-    axes.set_xlabel("tokens processed, millions")
-    axes.set_ylabel("accuracy on dev users, % (dotted: another user's summary)")
+    axes.set_xlabel("tokens processed, millions (dotted: another user's summary)")
+    axes.set_ylabel("accuracy on dev users, %")
     axes.legend(frameon=False)
-    PICTURE.write_text(as_svg(figure, "Accuracy on TinyWorld against tokens processed") + "\n", encoding="utf-8")
-    print(f"Drawn: {PICTURE.relative_to(ROOT)}")
+    picture.write_text(as_svg(figure, title) + "\n", encoding="utf-8")
+    print(f"Drawn: {picture.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
