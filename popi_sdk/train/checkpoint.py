@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -253,7 +254,29 @@ def _step_of(checkpoint: Path) -> int:
 def _is_whole(checkpoint: Path) -> bool:
     """Of what TRL writes there is all or nothing: it would go on without its optimizer and say nothing."""
     there = [(checkpoint / name).is_file() for name in _TRL]
-    return (checkpoint / _EXTRAS).is_file() and (all(there) or not any(there))
+    complete = (checkpoint / _EXTRAS).is_file() and (all(there) or not any(there))
+    return complete and not any(_is_cut(path) for path in checkpoint.iterdir() if path.name != _EXTRAS)
+
+
+def _is_cut(path: Path) -> bool:
+    """Whether a file of TRL's ends too early, as after a full disk: what it would load with a traceback."""
+    if path.suffix in {".pt", ".pth"}:
+        return not zipfile.is_zipfile(path)  # its directory stands at the end
+    if path.suffix == ".safetensors":
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            header = file.read(min(int.from_bytes(file.read(8), "little"), size))
+        try:
+            ends = [one["data_offsets"][1] for name, one in json.loads(header).items() if name != "__metadata__"]
+        except ValueError:
+            return True
+        return size < 8 + len(header) + max(ends, default=0)
+    if path.suffix == ".json":
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            return True
+    return False
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from popi_sdk import ConfigurationError, TrainingError
 from popi_sdk.cli import main
@@ -190,6 +190,33 @@ def test_a_checkpoint_that_lacks_a_file_is_not_gone_on_from(small: Any, tiny_fol
         assert begun == [2], lost
         assert again.history == whole.history, lost
         assert all(torch.equal(one, two) for one, two in zip(weights(whole), weights(again), strict=True)), lost
+
+
+def test_a_checkpoint_with_a_file_that_was_cut_is_not_gone_on_from(tmp_path: Path) -> None:
+    state = {"state": torch.ones(100)}
+    checkpoints = Checkpoints(tmp_path, every=1, settings={}, resume=False)
+    for step in (2, 3):
+        made = tmp_path / "joint" / f"checkpoint-{step}"
+        made.mkdir(parents=True)
+        for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "popi.pt"):
+            torch.save(state, made / name)
+        save_file({"a": torch.ones(50), "b": torch.zeros(3)}, made / "model.safetensors", metadata={"format": "pt"})
+        (made / "trainer_state.json").write_text('{"global_step": 3}')
+
+    def newest() -> str:
+        found = checkpoints.latest("joint")
+        assert found is not None
+        return found[0].name
+
+    assert newest() == "checkpoint-3"
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "model.safetensors", "trainer_state.json"):
+        path = tmp_path / "joint" / "checkpoint-3" / name
+        content = path.read_bytes()
+        for size in (0, 5, len(content) // 2, len(content) - 1):
+            path.write_bytes(content[:size])
+            assert newest() == "checkpoint-2", (name, size)
+        path.write_bytes(content)
+        assert newest() == "checkpoint-3", name
 
 
 def test_a_run_without_settings_or_with_a_broken_history(small: Any, tiny_folder: Path, tmp_path: Path) -> None:
