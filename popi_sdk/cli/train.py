@@ -299,7 +299,9 @@ def _from_file(path: str) -> dict[str, Any]:
     with needs_extra("train"):
         import yaml
     try:
-        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        found = yaml.safe_load(text)
+        twice = _twice(yaml.compose(text, yaml.SafeLoader))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"Cannot read {path}: {error}.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -308,7 +310,21 @@ def _from_file(path: str) -> dict[str, Any]:
         return {}
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise ConfigurationError(f"{path} must hold options, one a line, for example: steps: 100")
+    if twice is not None:
+        raise ConfigurationError(f"{path} has {twice.value!r} twice, in line {twice.start_mark.line + 1} again.")
     return found
+
+
+def _twice(node: Any) -> Any:
+    """The first name that a group of YAML has twice, of which the first value would be lost."""
+    names: set[str] = set()
+    for name, value in node.value if node is not None and node.id == "mapping" else ():
+        if name.value in names:
+            return name
+        names.add(str(name.value))
+        if (found := _twice(value)) is not None:
+            return found
+    return None
 
 
 def _names(option: str, given: Any) -> list[str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -231,4 +232,17 @@ def as_train_config(*, preset: str | None = None, **options: Any) -> TrainConfig
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the configuration"
+        if first["type"] == "extra_forbidden":
+            raise ConfigurationError(f"Training: there is no option {where!r}. {_instead(*first['loc'])}") from error
         raise ConfigurationError(f"Training: {where}: {first['msg'].removeprefix('Value error, ')}.") from error
+
+
+def _instead(*place: str | int) -> str:
+    """What may have been meant by the name of an option that is none."""
+    *groups, name = map(str, place)
+    inside: dict[str, type[BaseModel]] = {"adapters": LoraSettings, "stop": StopSettings}
+    model = inside[groups[0]] if groups else TrainConfig
+    close = difflib.get_close_matches(name, model.model_fields, n=1)
+    if close:
+        return f"Did you mean {'.'.join([*groups, close[0]])!r}?"
+    return f"There are {', '.join(sorted(model.model_fields))}."

@@ -134,7 +134,10 @@ def test_what_is_in_the_way_is_said_before_training(popi, tmp_path: Path) -> Non
         (["numbers.yaml", "-o", "x"], "several as a list"),
         (["--data", "tinyworld"], "popi train --data users.jsonl -o my-popi"),
         (["--data", "nothing.jsonl", "-o", "x"], "nothing.jsonl"),
-        (["--data", "tinyworld", "-o", "x", "--set", "betta=1"], "betta"),
+        (["--data", "tinyworld", "-o", "x", "--set", "betta=1"], "no option 'betta'. Did you mean 'beta'?"),
+        (["--data", "tinyworld", "-o", "x", "--set", "adapters.rang=1"], "Did you mean 'adapters.rank'?"),
+        (["--data", "tinyworld", "-o", "x", "--set", "stop.xyz=1"], "There are min_entropy, patience"),
+        (["twice.yaml", "-o", "x"], "twice.yaml has 'rank' twice, in line 4 again"),
         (["--data", "tinyworld", "-o", "x", "--set", "beta"], "NAME=VALUE"),
         (["--data", "tinyworld", "-o", "x", "--set", "beta=[1"], "beta=[1"),
         (["nowhere.yaml"], "Cannot read nowhere.yaml"),
@@ -161,6 +164,7 @@ def test_what_cannot_be_is_said_and_nothing_is_left(popi, tmp_path: Path, monkey
     (tmp_path / "list.yaml").write_text("- steps\n")
     (tmp_path / "numbers.yaml").write_text("data: [1, 2]\n")
     (tmp_path / "broken.yaml").write_text("steps: [1\n")
+    (tmp_path / "twice.yaml").write_text("data: tinyworld\nadapters:\n  rank: 2\n  rank: 4\n")
     (tmp_path / "date.yaml").write_text("beta: 2020-13-45\n")
     (tmp_path / "output.yaml").write_text("data: tinyworld\noutput: 5\n")
     (tmp_path / "limit.yaml").write_text("data: tinyworld\nlimit: abc\n")
