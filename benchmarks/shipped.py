@@ -32,7 +32,7 @@ from __future__ import annotations
 import argparse
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -182,17 +182,21 @@ class OnTime(PopiTrainer):
 
 def described(data: Path, users: int) -> tuple[list[UserRecord], list[UserRecord]]:
     """Users of StyleWorld and personas to learn from; dev users of StyleWorld."""
-    people = list(personas(data))
+    people = list(several(personas(data, "train")))
     styled = [one.model_copy(update={"gold": shown(one.meta["point"])}) for one in generate("train", users, wide=True)]
     train = random.Random("shipped").sample(styled + people, len(styled) + len(people))
     return train, list(open_data("styleworld", split="dev"))
 
 
-def personas(data: Path) -> Iterator[UserRecord]:
+def personas(data: Path, split: str | None) -> list[UserRecord]:
+    """The personas that nobody minds being told."""
+    found = open_data(data / "model_written_personas" / "train_dev.jsonl.gz", split=split)
+    return [one for one in found if not LEFT_OUT & set(one.groups)]
+
+
+def several(people: Iterable[UserRecord]) -> Iterator[UserRecord]:
     """Each persona as several users, who said other things."""
-    for one in open_data(data / "model_written_personas" / "train_dev.jsonl.gz", split="train"):
-        if LEFT_OUT & set(one.groups):
-            continue
+    for one in people:
         for number in range(VARIANTS):
             draws = random.Random(f"{one.user_id}/{number}")
             signals = draws.sample(one.signals, min(SAID, len(one.signals)))
