@@ -240,7 +240,7 @@ def draw(lines: Mapping[str, Sequence[Sequence[tuple[float, float, float]]]], pi
     axes.set_ylabel("accuracy on dev users, %")
     axes.legend(frameon=False)
     picture.write_text(as_svg(figure, title) + "\n", encoding="utf-8")
-    print(f"Drawn: {picture.relative_to(ROOT)}")
+    print(f"Drawn: {picture}")
 
 
 if __name__ == "__main__":
