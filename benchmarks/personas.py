@@ -1,11 +1,12 @@
-"""Cross-validation over the model-written personas: what is learnt from other personas about one that was never seen.
+"""Cross-validation over the model-written personas: what is learnt from some of them about others.
 
     python -m benchmarks.personas DATA DIR [--folds 4] [--fold K ...] [--set NAME=NUMBER ...]
 
-DATA is the folder of the collected data sets. Of the personas without politics and religion each fold leaves out its
-share; from the others SmolLM2-135M-Instruct learns as `benchmarks.shipped` does, in small: to name a persona, to follow
-what was named, and both together. Then `popi eval` measures those that were left out, in DIR/fold-K/eval. All folds
-that are there are counted together; a fold that was stopped goes on. Half an hour or so a fold on one core.
+DATA is the folder of the collected data sets. Of the personas without politics and religion, in order of their groups
+and names, each fold leaves out a run of neighbours: what is alike is left out together, as far as that goes. From the
+others SmolLM2-135M-Instruct learns as `benchmarks.shipped` does, in small: to name a persona, to follow what was named,
+and both together. Then `popi eval` measures those that were left out, in DIR/fold-K-of-N/eval. All folds that are there
+are counted together; a fold that was stopped goes on. Half an hour or so a fold on one core.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from popi_sdk.evals import as_config, evaluate, write_report
 from popi_sdk.evals.journal import read_rows
 from popi_sdk.evals.manifest import ITEMS, SUMMARIES
 from popi_sdk.evals.results import tally
-from popi_sdk.models.trained import MANIFEST
+from popi_sdk.models.trained import MANIFEST, read_trained
 from popi_sdk.train import PopiTrainer, as_train_config
 
 from .report import machine, table
@@ -56,8 +57,11 @@ METHODS = ("raw", "heuristic", "prompted", "gold")
 def run(left: Sequence[UserRecord], others: Sequence[UserRecord], folder: Path, options: dict[str, Any]) -> None:
     """Train on the one, measure on the other, unless that is done."""
     trained = folder / "popi"
-    if not (trained / MANIFEST).exists():
-        config = as_train_config(**options)
+    config = as_train_config(**options)
+    if (trained / MANIFEST).exists():
+        if read_trained("popi", trained).config != config.model_dump(mode="json"):
+            raise SystemExit(f"{trained} was trained with other options. Give another folder.")
+    else:
         with watching(config.phases, quiet=False) as watch:
             both = PopiTrainer(config, several(others), output=trained, progress=watch.entry, began=watch.began)
             both.train(resume=(trained / "run").exists())
@@ -100,14 +104,23 @@ def main() -> None:
     parser.add_argument("--fold", type=int, action="append", help="only this one, from 0; may be repeated")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="another number")
     given = parser.parse_args()
-    people = personas(given.data, None)
+    people = sorted(personas(given.data, "train", "dev"), key=lambda one: (one.groups, one.user_id))
+    if not 2 <= given.folds <= len(people) // 2:
+        raise SystemExit(f"--folds: from 2 to {len(people) // 2}, so that nobody is alone.")
     changed = {key: yaml.safe_load(text) for key, _, text in (one.partition("=") for one in given.set)}
     for fold in range(given.folds) if given.fold is None else given.fold:
-        left = people[fold :: given.folds]
+        if not 0 <= fold < given.folds:
+            raise SystemExit(f"--fold {fold}: of {given.folds} folds the last one is {given.folds - 1}.")
+        left = neighbours(people, fold, given.folds)
         others = [one for one in people if one not in left]
-        run(left, others, given.directory / f"fold-{fold}", OPTIONS | changed)
-    done = [one for one in sorted(given.directory.glob("fold-*")) if (one / "eval" / "results.json").exists()]
-    together(done)
+        run(left, others, given.directory / f"fold-{fold}-of-{given.folds}", OPTIONS | changed)
+    folders = sorted(given.directory.glob(f"fold-*-of-{given.folds}"))
+    together([one for one in folders if (one / "eval" / "results.json").exists()])
+
+
+def neighbours(people: Sequence[UserRecord], fold: int, folds: int) -> list[UserRecord]:
+    """A fold's share of them, which stand side by side."""
+    return list(people[len(people) * fold // folds : len(people) * (fold + 1) // folds])
 
 
 if __name__ == "__main__":

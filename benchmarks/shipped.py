@@ -67,7 +67,8 @@ BOTH: dict[str, Any] = {
     "eval_users": 48,
     "save_every": 50,
 }
-# As many pairs as the generator has behind it: of describe, follow, widen and joint, counted behind each summary.
+# As many pairs as the generator has behind it: of describe, follow, widen and joint (as far as it got on an H200),
+# counted behind each summary.
 RIVAL = {"steps": (50 * 96 + 180 * 8 + 100 * 16 + 24 * 16 * 8 * 4) // 96, "users_per_step": 48, "eval_every": 48}
 # Weights are those of the last step: no look decides, so looks at all dev users are a curve and nothing else.
 TO_THE_END: dict[str, Any] = {"keep_best": False, "stop": None, "eval_users": 100}
@@ -174,23 +175,29 @@ class OnTime(PopiTrainer):
         late = self.seconds is not None and time.monotonic() - self._start > self.seconds
         if late:
             print(f"{phase}: out of time after step {step}", flush=True)
+        return super()._record(phase, step, figures | {"tokens": self._so_far()}, learner) or late
+
+    def _so_far(self) -> int:
         if self._behind is None:
             self._behind = max((entry.get("tokens", 0) for entry in self.history), default=0)
-        tokens = self._behind + self.tokens.count
-        return super()._record(phase, step, figures | {"tokens": tokens}, learner) or late
+        return self._behind + self.tokens.count
+
+    def _note(self, entry: dict[str, Any]) -> None:
+        super()._note(entry if "tokens" in entry else entry | {"tokens": self._so_far()})
 
 
 def described(data: Path, users: int) -> tuple[list[UserRecord], list[UserRecord]]:
     """Users of StyleWorld and personas to learn from; dev users of StyleWorld."""
-    people = list(several(personas(data, "train")))
+    people = list(several(personas(data)))
     styled = [one.model_copy(update={"gold": shown(one.meta["point"])}) for one in generate("train", users, wide=True)]
     train = random.Random("shipped").sample(styled + people, len(styled) + len(people))
     return train, list(open_data("styleworld", split="dev"))
 
 
-def personas(data: Path, split: str | None) -> list[UserRecord]:
-    """The personas that nobody minds being told."""
-    found = open_data(data / "model_written_personas" / "train_dev.jsonl.gz", split=split)
+def personas(data: Path, *splits: str) -> list[UserRecord]:
+    """The personas that nobody minds being told; those to train with if no split is named."""
+    file = data / "model_written_personas" / "train_dev.jsonl.gz"
+    found = [one for split in splits or ("train",) for one in open_data(file, split=split)]
     return [one for one in found if not LEFT_OUT & set(one.groups)]
 
 
@@ -235,8 +242,9 @@ def main() -> None:
     with watching(config.phases, quiet=False) as watch:
         trainer = OnTime(config, train, dev, output=output, progress=watch.entry, began=watch.began)
         trainer.seconds = given.seconds
-        going_on = (output / "run").exists()
-        if not going_on and config.reads == "summary" and config.eval_every:
+        going_on = (output / "run" / "settings.json").exists()
+        # Where looks decide which weights stay, this one would be the best of a run that was stopped.
+        if not going_on and config.reads == "summary" and config.eval_every and not config.keep_best:
             trainer.look_first()
         with counted() as trainer.tokens:
             trainer.train(resume=going_on)

@@ -17,6 +17,7 @@ one and without.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import tempfile
@@ -229,7 +230,7 @@ def draw(lines: Mapping[str, Sequence[Sequence[tuple[float, float, float]]]], pi
     from popi_sdk.evals.report.drawing import COLOURS, GREY, as_svg, new_axes
 
     figure, (axes,) = new_axes(7.2, 4.2)
-    for (name, runs), colour in zip(lines.items(), COLOURS, strict=False):
+    for (name, runs), colour in zip(lines.items(), itertools.cycle(COLOURS), strict=False):
         for at, looks in enumerate(runs):
             x = [count / 1e6 for count, *_ in looks]
             label = name if at == 0 else None

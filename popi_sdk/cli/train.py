@@ -317,11 +317,11 @@ def _from_file(path: str) -> dict[str, Any]:
 
 def _twice(node: Any) -> Any:
     """The first name that a group of YAML has twice, of which the first value would be lost."""
-    names: set[str] = set()
+    names = set()
     for name, value in node.value if node is not None and node.id == "mapping" else ():
         if name.value in names:
             return name
-        names.add(str(name.value))
+        names.add(name.value)
         if (found := _twice(value)) is not None:
             return found
     return None

@@ -268,7 +268,7 @@ def _is_cut(path: Path) -> bool:
             header = file.read(min(int.from_bytes(file.read(8), "little"), size))
         try:
             ends = [one["data_offsets"][1] for name, one in json.loads(header).items() if name != "__metadata__"]
-        except ValueError:
+        except (ValueError, KeyError, TypeError, AttributeError):
             return True
         return size < 8 + len(header) + max(ends, default=0)
     if path.suffix == ".json":

@@ -1,0 +1,35 @@
+"""Cross-validation over personas: who is left out, and how folds are counted together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.runs import item, write_run
+
+from benchmarks.personas import neighbours, together
+from popi_sdk.data import tinyworld
+
+
+@pytest.mark.parametrize("folds", [2, 3, 4, 7])
+def test_every_persona_is_left_out_once(folds: int) -> None:
+    people = list(tinyworld.generate("train", 15))
+    left = [neighbours(people, fold, folds) for fold in range(folds)]
+    assert [one for some in left for one in some] == people
+    assert max(map(len, left)) - min(map(len, left)) <= 1
+
+
+def test_folds_are_counted_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for fold, (user, right) in enumerate((("a", 4), ("b", 2))):
+        deltas = {"popi": [1.0] * right + [-1.0] * (4 - right), "popi:shuffled": [-1.0] * 4, "none": [0.0] * 4}
+        items = [item(row, user, at, delta) for row, all_ in deltas.items() for at, delta in enumerate(all_)]
+        written = {"writer": "popi", "user_id": user, "text": f"Likes {user}.", "tokens": 3, "quoted": 0.0}
+        write_run(tmp_path / f"fold-{fold}" / "eval", items, summaries=[written])
+    together([tmp_path / "fold-0", tmp_path / "fold-1"])
+    said = capsys.readouterr().out
+    assert "### 2 personas, 2 folds" in said
+    row = next(line for line in said.splitlines() if line.startswith("| `popi` |"))
+    assert "75.0" in row
+    assert "+75.0" in row
+    assert "| a | Likes a. |" in said
+    assert "| b | Likes b. |" in said
