@@ -39,10 +39,9 @@ def main(runs: Iterable[Path]) -> None:
         results = write_report(run, examples=shown)
         folder = _RESULTS / run.name
         folder.mkdir(parents=True, exist_ok=True)
-        where = f"{Path(results.manifest['data']['name']).parent}/"  # of this machine
         for name in _FILES:
             text = (run / name).read_text(encoding="utf-8")
-            (folder / name).write_text(text.replace(where, "") if where.startswith("/") else text, encoding="utf-8")
+            (folder / name).write_text(_without_folders(text, results), encoding="utf-8")
         (folder / "rows.svg").write_text(_picture(results), encoding="utf-8")
         texts = _summaries(run, results) if shown else ""
         if texts:
@@ -50,6 +49,14 @@ def main(runs: Iterable[Path]) -> None:
         blocks[run.name] = _block(run.name, results, printed=bool(texts))
     table = "\n".join(blocks[name] for name in sorted(blocks))
     index.write_text(_BLOCK.sub(lambda match: f"{match[1]}{table}\n{match[3]}", index.read_text()))
+
+
+def _without_folders(text: str, results: Results) -> str:
+    """Data and readers without the folders that they are in on this machine."""
+    for path in map(Path, (results.manifest["data"]["name"], *results.manifest["config"]["readers"])):
+        if path.is_absolute():
+            text = text.replace(f"{path.parent}/", "")
+    return text
 
 
 def _picture(results: Results) -> str:
@@ -85,7 +92,7 @@ def _block(name: str, results: Results, *, printed: bool) -> str:
     ]
     readers = dict.fromkeys(row.reader for row in results.rows)
     for reader in readers:
-        lines += _table([row for row in results.rows if row.reader == reader], reader if len(readers) > 1 else "")
+        lines += _table([row for row in results.rows if row.reader == reader], Path(reader).name if len(readers) > 1 else "")
     return "\n".join(lines)
 
 
