@@ -92,7 +92,8 @@ def _block(name: str, results: Results, *, printed: bool) -> str:
     ]
     readers = dict.fromkeys(row.reader for row in results.rows)
     for reader in readers:
-        lines += _table([row for row in results.rows if row.reader == reader], Path(reader).name if len(readers) > 1 else "")
+        rows = [row for row in results.rows if row.reader == reader]
+        lines += _table(rows, Path(reader).name if len(readers) > 1 else "")
     return "\n".join(lines)
 
 
