@@ -28,7 +28,7 @@ from popi_sdk.models import resolve_gguf
 from popi_sdk.models.catalog import DEFAULT_MODEL
 from popi_sdk.models.causal_lm import CausalLM
 from popi_sdk.models.fingerprint import base_digest
-from popi_sdk.models.trained import TrainedModel, read_trained
+from popi_sdk.models.trained import TrainedModel, read_trained, trained_folder
 from popi_sdk.prompts import render_infer, render_with_summary, select
 
 from .report import table
@@ -41,7 +41,7 @@ RANK, STD = 8, 0.03
 
 def main(directory: str | None = None) -> None:
     with tempfile.TemporaryDirectory() as temp:
-        folder = Path(directory) if directory else _drawn(Path(temp) / "trained")
+        folder = trained_folder(directory) if directory else _drawn(Path(temp) / "trained")
         trained = read_trained("trained", folder)
         written_out = _in_float32(resolve_gguf(None), Path(temp) / "SmolLM2.F32.gguf")
         ways: dict[str, dict[str, Any]] = {
