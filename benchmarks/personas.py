@@ -6,7 +6,7 @@ DATA is the folder of the collected data sets. Of the personas without politics 
 and names, each fold leaves out a run of neighbours: what is alike is left out together, as far as that goes. From the
 others SmolLM2-135M-Instruct learns as `benchmarks.shipped` does, in small: to name a persona, to follow what was named,
 and both together. Then `popi eval` measures those that were left out, in DIR/fold-K-of-N/eval. All folds that are there
-are counted together; a fold that was stopped goes on. Half an hour or so a fold on one core.
+are counted together; a fold that was stopped goes on. An hour or so a fold on one core.
 """
 
 from __future__ import annotations
