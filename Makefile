@@ -29,9 +29,10 @@ types: $(VENV)/.dev ## Types: mypy, strict
 layers: $(VENV)/.dev ## Who may import whom: import-linter
 	$(BIN)/lint-imports --no-logo
 
+# A thread for each of the two workers: two threads each would wait for one another on two cores.
 unit: $(VENV)/.dev ## Tests with branch coverage; code blocks of the docs and the examples are among them
 	@$(BIN)/popi pull --quiet
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 docs: $(VENV)/.dev ## The documentation, into site/
 	$(BIN)/mkdocs build --strict --quiet
