@@ -1,11 +1,13 @@
 """What a trained model has to reach, held against a run of `popi eval`, with paired intervals over users.
 
-    python -m benchmarks.bars RUN ROW
+    python -m benchmarks.bars RUN ROW [OTHER]
 
 ROW is the model's name in the run, of which the other rows are taken if they are there: `prompted`, `heuristic`,
 `population`, `raw-trained`, `sequential`, `raw`. Said of each bar is what was found, and whether it is met; where the
 interval includes both, it is open, and of fewer than ten users nothing can be said. "Not below" is with 2 points to
-spare. Shares of gold's gain, quoting and tokens are judged by the figures themselves.
+spare. Where it is known what most people prefer, the pairs where that is the other response are judged too. OTHER is a
+row that ROW is held against as well, with what each reads and who reads it. Shares of gold's gain, quoting and tokens
+are judged by the figures themselves.
 """
 
 from __future__ import annotations
@@ -46,6 +48,13 @@ class Run:
         """Accuracy of a row minus that of another, on the same pairs."""
         return self.rows[one].minus(self.rows[other], "credit", self.results.manifest["config"]["seed"])
 
+    def contested(self, one: str, other: str) -> Interval | None:
+        """The same on the pairs where most people prefer the other response; None if there are none."""
+        parts = [self.rows[row].parts.get("contested") for row in (one, other)]
+        if parts[0] is None or parts[1] is None:
+            return None
+        return parts[0].minus(parts[1], "credit", self.results.manifest["config"]["seed"])
+
 
 def above(found: Interval, least: float = 0.0) -> str:
     """Whether an interval lies above a value."""
@@ -59,6 +68,8 @@ def bars(run: Run, row: str) -> Iterator[tuple[str, str, str]]:
     for rival in RIVALS:
         if rival in run.rows:
             yield f"above `{rival}`", (found := run.minus(row, rival)).points(), above(found)
+            if contested := run.contested(row, rival):
+                yield f"above `{rival}`, contested pairs", contested.points(), above(contested)
     if "sequential" in run.rows and row != "sequential":
         yield "not below `sequential`", (found := run.minus(row, "sequential")).points(), above(found, -SPARE)
     if {"population", f"{row}:shuffled"} <= run.rows.keys():
@@ -108,18 +119,31 @@ def _form(run: Run, row: str) -> Iterator[tuple[str, str, str]]:
 
 
 def main() -> None:
-    if len(sys.argv) != 3:
+    if len(sys.argv) not in {3, 4}:
         sys.exit(__doc__)
     try:
         run = Run.read(Path(sys.argv[1]))
     except UsageError as error:
         sys.exit(str(error))
-    if sys.argv[2] not in run.rows:
-        sys.exit(f"The run has no row {sys.argv[2]}. It has: {', '.join(run.rows)}.")
+    for name in sys.argv[2:]:
+        if name not in run.rows:
+            sys.exit(f"The run has no row {name}. It has: {', '.join(run.rows)}.")
     data = run.results.manifest["data"]
     name = Path(data["name"]).name
     title = f"`{sys.argv[2]}` on {name}, {data['split']}: {data['users']} users, {data['pairs']} pairs"
     table(title, ("bar", "found", "verdict"), bars(run, sys.argv[2]))
+    if sys.argv[3:]:
+        row, other = sys.argv[2:]
+        table(f"`{row}` minus `{other}`, points", ("row", "found"), against(run, row, other))
+
+
+def against(run: Run, row: str, other: str) -> list[tuple[str, str]]:
+    """Each row of the one minus the same of the other."""
+    return [
+        (f"`{row}{part}`", run.minus(row + part, other + part).points())
+        for part in ("", ":shuffled", ":frozen", ":gold")
+        if {row + part, other + part} <= run.rows.keys()
+    ]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.runs import item, write_run
 
-from benchmarks.bars import Run, bars
+from benchmarks.bars import Run, against, bars
 
 USERS = [f"user{number}" for number in range(12)]
 PERFECT = (1.0, 1.0, 1.0, 1.0)
@@ -98,3 +98,19 @@ def test_quoting_and_tokens_are_judged_by_the_figures(tmp_path: Path, tokens: in
     verdicts = found(tmp_path, {"joint": GOOD, "raw": GOOD}, joint=tokens, raw=200)
     assert verdicts["quotes at most 15 %, 8 words in a row"] == ("10 %, 9 words", "NOT met")
     assert verdicts["a tenth of the raw signals' tokens"] == (f"{tokens} of 200", verdict)
+
+
+def test_contested_pairs_and_another_model(tmp_path: Path) -> None:
+    rows = {"none": (0.0,) * 4, "joint": GOOD, "start": CHANCE, "population": POOR, "start:shuffled": POOR}
+    items = [
+        item(row, user, pair, delta, population_agrees=float(pair < 1))
+        for row, deltas in rows.items()
+        for user in USERS
+        for pair, delta in enumerate(deltas)
+    ]
+    run = Run.read(write_run(tmp_path / "run", items, trained=["joint"]))
+    said = {name: (what, verdict) for name, what, verdict in bars(run, "joint")}
+    assert said["above `population`"][0].startswith("+50.0")
+    assert said["above `population`, contested pairs"][0].startswith("+66.7")
+    assert said["above `population`, contested pairs"][1] == "met"
+    assert [(name, what.split()[0]) for name, what in against(run, "joint", "start")] == [("`joint`", "+25.0")]
