@@ -11,8 +11,11 @@ DATA is the folder with the collected data sets, DIR where each stage writes its
 - `widen`: from there, both go on, one after the other, since what holds answers together has many more wordings;
   an hour and a half on two cores.
   What the package ships as `popi-135m` is the result of this stage (`python -m benchmarks.ship DIR/widen TARGET`).
-- `joint`: from there, both learn together.
-- `sequential`: from there too: the inferrer alone, then the generator on its summaries.
+- `reread`: from there, the inferrer goes on with 1,024 tokens of signals instead of 400, and six times the users a step.
+- `refollow`: from there, the generator goes on with twelve times the pairs a step.
+- `rejoin`: from there, both learn together.
+- `joint`: from `widen`, both learn together.
+- `sequential`: from `widen` too: the inferrer alone, then the generator on its summaries.
 - `paper`: the same with the numbers of the released recipe, but for rates and adapters.
 - `population`, `raw-trained`: generators that read nothing, or the clipped signals, on as many pairs as
   all stages of the generator together, counted behind each summary.
@@ -120,6 +123,29 @@ STAGES: dict[str, dict[str, Any]] = {
         "steps": 1,
         "eval_every": 0,
     },
+    "reread": {
+        "start": "widen",
+        "input_budget": 1_024,
+        "warm_start": 200,
+        "warm_start_users": 48,
+        "warm_start_lr": 7e-4,
+        "warm_start_decay": 0.8,
+        "warm_start_contrast": 0.3,
+        "steps": 1,
+        "eval_every": 0,
+    },
+    "refollow": {
+        "start": "reread",
+        "input_budget": 1_024,
+        "warm_start_generator": 120,
+        "warm_start_users": 48,
+        "generator_lr": 7e-4,
+        "generator_likelihood": 2.0,
+        "steps": 1,
+        "eval_every": 0,
+    },
+    "rejoin": FROM_WIDEN
+    | {"start": "refollow", "input_budget": 1_024, "generator_lr": 4e-4, "steps": 48, "eval_every": 24},
     "joint": FROM_WIDEN | {"steps": 40, "eval_every": 8},
     "sequential": FROM_WIDEN | {"schedule": "sequential", "steps": 36, "eval_every": 12},
     "paper": FROM_WIDEN

@@ -119,7 +119,7 @@ def run(options: Mapping[str, Any], seed: int) -> dict[str, Any]:
 
 def run_stock(options: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """The same by stock TRL, after the warm start of ours."""
-    from .tinyworld_stock import train
+    from .stock import train
 
     config = as_train_config(**RECIPE | dict(options) | {"seed": seed})
     looks: list[tuple[int, float, float]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -68,7 +69,7 @@ class Theta:
     """The second model: it scores summaries for the reward, and takes DPO steps on them.
 
     A user's first `pairs_per_summary` pairs judge each of its summaries; the reference is the model as it comes:
-    with its adapter off, or another, `reference`.
+    with its adapter off, or another, `reference`, which then is the frozen reader too.
     """
 
     def __init__(  # noqa: PLR0917 - called twice
@@ -80,6 +81,7 @@ class Theta:
         examples: Sequence[Example],
         scratch: str,
         reference: Any = None,
+        lora: LoraConfig | None = None,
     ) -> None:
         self.encoder = encoder
         self.pairs = [one.pairs[: config.pairs_per_summary] for one in examples]
@@ -87,6 +89,7 @@ class Theta:
         self.config = config
         self.rows: list[dict[str, Any]] = []
         self.rewards: list[float] = []
+        self.reference = reference
         row = {"prompt": "Tell me a story.", "chosen": " Yes.", "rejected": " No."}
         self.dpo = DPOTrainer(
             model=model,
@@ -94,13 +97,13 @@ class Theta:
             args=_dpo_config(config, scratch),
             train_dataset=Dataset.from_list([row] * _rows(config)),
             processing_class=lm.tokenizer,
-            peft_config=_lora(config),
+            peft_config=lora or _lora(config),
         )
         self.dpo.create_optimizer_and_scheduler(config.steps)
         self.dpo.current_gradient_accumulation_steps = self.dpo.args.gradient_accumulation_steps
         plain = [[Query(one.plain, (one.chosen, one.rejected)) for one in pairs] for pairs in self.pairs]
         with torch.no_grad():
-            scores = iter(self._scores([_row(query) for queries in plain for query in queries]))
+            scores = iter(self._scores([_row(query) for queries in plain for query in queries], reference))
         self.references = [[next(scores) for _ in queries] for queries in plain]
 
     def reward(self, prompts: Any, completions: Any, completion_ids: Any, user: Sequence[int], **_: Any) -> list[float]:
@@ -114,8 +117,8 @@ class Theta:
             current = self._deltas(user)
             frozen: list[Any] = [None] * len(user)
             if self.config.reward_frozen:
-                with self.dpo.model.disable_adapter():
-                    frozen = self._deltas(user)
+                with nullcontext() if self.reference else self.dpo.model.disable_adapter():
+                    frozen = self._deltas(user, self.reference)
         self.rewards = [self.objective.reward(*both) for both in zip(current, frozen, strict=True)]
         return self.rewards
 
@@ -128,21 +131,21 @@ class Theta:
         self.dpo.lr_scheduler.step()
         self.dpo.optimizer.zero_grad()
 
-    def _scores(self, rows: Sequence[dict[str, Any]]) -> list[list[float]]:
-        """Log-probabilities of chosen and rejected by row, from padded batches."""
+    def _scores(self, rows: Sequence[dict[str, Any]], model: Any = None) -> list[list[float]]:
+        """Log-probabilities of chosen and rejected by row, from padded batches; None: by the model that learns."""
         found: list[list[float]] = []
         for start in range(0, len(rows), MICRO_BATCH):
             batch = self.dpo.data_collator(rows[start : start + MICRO_BATCH])
             inputs = {name: tensor.to(DEVICE) for name, tensor in batch.items()}
             mask = inputs.pop("completion_mask")
             labels = inputs["input_ids"].masked_fill(mask == 0, -100)
-            output = self.dpo.model(**inputs, labels=labels, fused_lm_head=True, use_cache=False)
+            output = (model or self.dpo.model)(**inputs, labels=labels, fused_lm_head=True, use_cache=False)
             found += torch.stack(output.log_probs.sum(dim=1).chunk(2), dim=1).tolist()
         return found
 
-    def _deltas(self, user: Sequence[int]) -> list[list[float]]:
-        """Of each summary the margins of its pairs, by the model as it is."""
-        scores = iter(self._scores(self.rows))
+    def _deltas(self, user: Sequence[int], model: Any = None) -> list[list[float]]:
+        """Of each summary the margins of its pairs, by the model as it is, or another."""
+        scores = iter(self._scores(self.rows, model))
         return [
             [
                 self.objective.delta(pair, next(scores), reference)
@@ -223,4 +226,7 @@ def grpo_config(config: TrainConfig, scratch: str, **options: Any) -> GRPOConfig
 
 def _dpo_config(config: TrainConfig, scratch: str) -> DPOConfig:
     shared = _shared(config, scratch, _rows(config))
-    return DPOConfig(**shared, learning_rate=config.generator_lr, beta=config.beta)
+    kinds: dict[str, Any] = {}
+    if config.generator_likelihood:  # ours is divided by beta
+        kinds = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, config.beta * config.generator_likelihood]}
+    return DPOConfig(**shared, **kinds, learning_rate=config.generator_lr, beta=config.beta)
