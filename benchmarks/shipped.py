@@ -10,9 +10,10 @@ DATA is the folder with the collected data sets, DIR where each stage writes its
 - `follow`: from there, the generator learns to follow them; half an hour on two cores.
 - `widen`: from there, both go on, one after the other, since what holds answers together has many more wordings;
   an hour and a half on two cores.
-  What the package ships as `popi-135m` is the result of this stage (`python -m benchmarks.ship DIR/widen TARGET`).
-- `reread`: from there, the inferrer goes on with 1,024 tokens of signals instead of 400, and six times the users a step.
-- `refollow`: from there, the generator goes on with twelve times the pairs a step.
+- `reread`: from there, the inferrer goes on with 1,024 tokens of signals instead of 400, and six times the users a
+  step; five minutes of an H200 beside other runs, as is the next one.
+- `refollow`: from there, the generator goes on with six times the pairs a step.
+  What the package ships as `popi-135m` is the result of this stage (`python -m benchmarks.ship DIR/refollow TARGET`).
 - `rejoin`: from there, both learn together.
 - `joint`: from `widen`, both learn together.
 - `sequential`: from `widen` too: the inferrer alone, then the generator on its summaries.
@@ -25,7 +26,7 @@ DATA is the folder with the collected data sets, DIR where each stage writes its
 Learnt from are users of StyleWorld, with the wide wordings, and the model-written personas of Perez et al. 2022 (CC BY
 4.0), those of politics and religion left out: a summary must not sort people by either. Dev users of StyleWorld are
 looked at, test users never; every look has the tokens that were processed until then. A stage that was stopped goes on
-where its last checkpoint is; one that starts from another takes it from benchmarks/checkpoints or the package if DIR
+where its last checkpoint is; one that starts from another takes it from the package or benchmarks/checkpoints if DIR
 has none, or waits until it is there. With `--seconds` each phase ends in time, whatever its steps: for a machine on
 loan.
 """
@@ -281,7 +282,7 @@ def main() -> None:
 
 def _started(directory: Path, stage: str) -> Path:
     """Where a stage is; waits until it is there."""
-    kept = SHIPPED["popi-135m"] if stage == "widen" else CHECKPOINTS / stage
+    kept = SHIPPED["popi-135m"] if stage == "refollow" else CHECKPOINTS / stage
     if not (directory / stage).exists() and (kept / MANIFEST).exists():
         return kept
     print(f"Waiting for {directory / stage / MANIFEST} ...", flush=True)

@@ -2,10 +2,11 @@
 
     python -m benchmarks.shipped_stock DATA DIR [--users N] [--seconds S] [--set NAME=NUMBER ...]
 
-Begins with what the package ships: its adapters are merged into two copies of the base, and each trainer puts a fresh
-adapter of the same shape upon its copy, so that divergence is measured from there too. The bonus for entropy is left
-out: TRL's knows no floor, and on TinyWorld it learnt only without; so is the penalty for quoting, as these summaries
-quote nothing. DIR/stock/run/history.jsonl has the looks at dev users with their tokens, for `benchmarks.against_tokens`.
+Begins with what `joint` starts from, `widen`: its adapters are merged into two copies of the base, and each trainer
+puts a fresh adapter of the same shape upon its copy, so that divergence is measured from there too. The bonus for
+entropy is left out: TRL's knows no floor, and on TinyWorld it learnt only without; so is the penalty for quoting, as
+these summaries quote nothing. DIR/stock/run/history.jsonl has the looks at dev users with their tokens, for
+`benchmarks.against_tokens`.
 """
 
 from __future__ import annotations
@@ -19,19 +20,17 @@ from typing import Any
 import yaml
 from peft import LoraConfig, PeftModel
 
-from popi_sdk.models.trained import SHIPPED
 from popi_sdk.train import PopiTrainer, TrainConfig, as_train_config
-from popi_sdk.train.config import LoraSettings
 
-from .shipped import BOTH, STAGES, USERS, described
+from .shipped import BOTH, CHECKPOINTS, STAGES, USERS, described
 from .stock import train
 from .tinyworld import counted
 
-START = SHIPPED["popi-135m"]
+START = CHECKPOINTS / "widen"
 
 
 def begin(config: TrainConfig, data: Path, users: int) -> PopiTrainer:
-    """Two whole networks with what the package ships merged into them."""
+    """Two whole networks with what `joint` starts from merged into them."""
     whole = config.model_copy(update={"adapters": None, "start": None})
     both = PopiTrainer(whole, *described(data, users))
     with both.networks.generating() as generator:
@@ -41,12 +40,16 @@ def begin(config: TrainConfig, data: Path, users: int) -> PopiTrainer:
     return both
 
 
-def fresh(settings: LoraSettings, both: PopiTrainer) -> LoraConfig:
-    """An adapter of that shape."""
-    from popi_sdk.train.networks import _places
-
-    places = _places(both.networks.lm.model, settings)
-    return LoraConfig(r=settings.rank, lora_alpha=settings.alpha, task_type="CAUSAL_LM", **places)
+def fresh() -> LoraConfig:
+    """An adapter of the shape of those that were merged."""
+    merged = LoraConfig.from_pretrained(str(START / "inferrer"))
+    return LoraConfig(
+        r=merged.r,
+        lora_alpha=merged.lora_alpha,
+        target_modules=merged.target_modules,
+        layers_to_transform=merged.layers_to_transform,
+        task_type="CAUSAL_LM",
+    )
 
 
 def main() -> None:
@@ -60,7 +63,6 @@ def main() -> None:
     options: dict[str, Any] = BOTH | STAGES["joint"] | {"entropy_bonus": 0.0, "overlap_penalty": 0.0, "start": None}
     options |= {key: yaml.safe_load(text) for key, _, text in (one.partition("=") for one in given.set)}
     config = as_train_config(**options)
-    assert config.adapters is not None
     run = given.directory / "stock" / "run"
     run.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
@@ -77,10 +79,10 @@ def main() -> None:
             history.flush()
             print({name: value for name, value in line.items() if name != "dev/samples"}, flush=True)
             step += config.eval_every
-            return time.monotonic() - start > given.seconds
+            return bool(time.monotonic() - start > given.seconds)
 
         look()
-        train(both, config, look, every=config.eval_every, lora=fresh(config.adapters, both))
+        train(both, config, look, every=config.eval_every, lora=fresh())
     print(f"{tokens.count / 1e6:.2f} million tokens")
 
 

@@ -1,4 +1,4 @@
-"""Stock TRL instead of `PopiTrainer`: `GRPOTrainer` with a reward function and `DPOTrainer` on its summaries, step by step."""
+"""Stock TRL instead of `PopiTrainer`: `GRPOTrainer` with a reward function, `DPOTrainer` on its summaries, in turns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ from .train_step_stock import Theta, grpo_config
 
 
 def train(
-    both: PopiTrainer, config: TrainConfig, look: Callable[[], bool | None], *, every: int, lora: LoraConfig | None = None
+    both: PopiTrainer,
+    config: TrainConfig,
+    look: Callable[[], bool | None],
+    *,
+    every: int,
+    lora: LoraConfig | None = None,
 ) -> None:
     """Go on with the two networks of a trainer, in place; look every so many steps, until a look returns True.
 
