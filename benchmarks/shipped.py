@@ -10,10 +10,9 @@ DATA is the folder with the collected data sets, DIR where each stage writes its
 - `follow`: from there, the generator learns to follow them; half an hour on two cores.
 - `widen`: from there, both go on, one after the other, since what holds answers together has many more wordings;
   an hour and a half on two cores.
-- `reread`: from there, the inferrer goes on with 1,024 tokens of signals instead of 400, and six times the users a
-  step; five minutes of an H200 beside other runs, as is the next one.
-- `refollow`: from there, the generator goes on with six times the pairs a step.
-  What the package ships as `popi-135m` is the result of this stage (`python -m benchmarks.ship DIR/refollow TARGET`).
+- `reread`: from there, both go on: the inferrer with 1,024 tokens of signals instead of 400, and six times the users a
+  step, the generator with six times the pairs; five minutes of an H200 each.
+  What the package ships as `popi-135m` is the result of this stage (`python -m benchmarks.ship DIR/reread TARGET`).
 - `rejoin`: from there, both learn together.
 - `joint`: from `widen`, both learn together.
 - `sequential`: from `widen` too: the inferrer alone, then the generator on its summaries.
@@ -132,21 +131,14 @@ STAGES: dict[str, dict[str, Any]] = {
         "warm_start_lr": 7e-4,
         "warm_start_decay": 0.8,
         "warm_start_contrast": 0.3,
-        "steps": 1,
-        "eval_every": 0,
-    },
-    "refollow": {
-        "start": "reread",
-        "input_budget": 1_024,
         "warm_start_generator": 120,
-        "warm_start_users": 48,
         "generator_lr": 7e-4,
         "generator_likelihood": 2.0,
         "steps": 1,
         "eval_every": 0,
     },
     "rejoin": FROM_WIDEN
-    | {"start": "refollow", "input_budget": 1_024, "generator_lr": 4e-4, "steps": 48, "eval_every": 24},
+    | {"start": "reread", "input_budget": 1_024, "generator_lr": 4e-4, "steps": 48, "eval_every": 24},
     "joint": FROM_WIDEN | {"steps": 40, "eval_every": 8},
     "sequential": FROM_WIDEN | {"schedule": "sequential", "steps": 36, "eval_every": 12},
     "paper": FROM_WIDEN
@@ -282,7 +274,7 @@ def main() -> None:
 
 def _started(directory: Path, stage: str) -> Path:
     """Where a stage is; waits until it is there."""
-    kept = SHIPPED["popi-135m"] if stage == "refollow" else CHECKPOINTS / stage
+    kept = SHIPPED["popi-135m"] if stage == "reread" else CHECKPOINTS / stage
     if not (directory / stage).exists() and (kept / MANIFEST).exists():
         return kept
     print(f"Waiting for {directory / stage / MANIFEST} ...", flush=True)
