@@ -212,8 +212,8 @@ def parse_summary(text: str, *, cut_off: bool = False) -> list[str]:
     lines = [line.strip() for line in _unquoted(text.strip()).splitlines()]
     lines = [line for line in lines if line and not line.startswith(("```", "~~~", "#"))]
     lines = [line for line in lines if not _SMALL_TALK.fullmatch(line)]
-    if len(lines) > 1 and lines[0].endswith((":", "\uff1a")):
-        lines.pop(0)  # an introduction, in whatever language
+    if len(lines) > 1 and _introduces(lines[0]):
+        lines.pop(0)
     if lines:
         lines[0] = _unlabelled(lines[0])
     sentences: list[str] = []
@@ -224,6 +224,14 @@ def parse_summary(text: str, *, cut_off: bool = False) -> list[str]:
     if cut_off and len(unique) > 1 and not _ends(unique[-1]):
         unique.pop()
     return unique if len(unique) < 2 else [_ended(sentence) for sentence in unique]
+
+
+def _introduces(line: str) -> bool:
+    """Whether it only says that a summary follows, in whatever language. One that says more may lead to a list."""
+    if not line.endswith((":", "\uff1a")):
+        return False
+    *before, last = split_sentences(line)
+    return not before or _LABEL.fullmatch(last.strip()) is not None
 
 
 def _ends(sentence: str) -> bool:

@@ -69,6 +69,11 @@ SHORT, LISTS = "Keep it short.", "Use lists."
         ("OK answers are short. Notes help.", ["OK answers are short.", "Notes help."]),
         ("好的，以下是摘要：\n- 回答要简短\n- 使用列表。", ["回答要简短。", "使用列表。"]),
         ("「短く答える。例を使う。」", ["短く答える。", "例を使う。"]),
+        ("I have read it all. Here is the summary:\n- Keep it short.\n- Use lists.", [SHORT, LISTS]),
+        (
+            "Likes lists. Like this: The points are as follows:\n- Rain falls.\n- It is wet\n\nIn short, rain.",
+            ["Likes lists.", "Like this: The points are as follows.", "Rain falls.", "It is wet.", "In short, rain."],
+        ),
         ("Voici un résumé :\n- Réponses courtes\n- Des listes.", ["Réponses courtes.", "Des listes."]),
         ("أجب باختصار. هل تحب الأمثلة؟ استعمل القوائم.", ["أجب باختصار.", "هل تحب الأمثلة؟", "استعمل القوائم."]),
     ],
