@@ -6,7 +6,7 @@ Begins with what `joint` starts from, `widen`: its adapters are merged into two 
 puts a fresh adapter of the same shape upon its copy, so that divergence is measured from there too. The bonus for
 entropy is left out: TRL's knows no floor, and on TinyWorld it learnt only without; so is the penalty for quoting, as
 these summaries quote nothing. DIR/stock/run/history.jsonl has the looks at dev users with their tokens, for
-`benchmarks.against_tokens`.
+`benchmarks.against_tokens`. On a GPU set POPI_BENCH_DEVICE=cuda, and POPI_BENCH_USERS=16 for larger micro-batches.
 """
 
 from __future__ import annotations
