@@ -25,28 +25,45 @@ def waited(generator, mode="generate", **kwargs) -> float:
     return time.monotonic() - started
 
 
+@pytest.fixture
+def waits(monkeypatch):
+    """The seconds that calls decide to wait: what a clock shows has the machine's load in it too."""
+    decided: list[float] = []
+    decide = retry._wait
+
+    def deciding(state):
+        decided.append(decide(state))
+        return decided[-1]
+
+    monkeypatch.setattr(retry, "_wait", deciding)
+    return decided
+
+
 @pytest.mark.parametrize("headers", [{"retry-after-ms": "150"}, {"Retry-After": "0.15"}, {"RETRY-AFTER": " 0.15 "}])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_server_says_how_long_to_wait(server, make, backend, headers):
+def test_the_server_says_how_long_to_wait(server, make, waits, backend, headers):
     generator = make(backend)
     for mode in MODES:
         server.plan(refuse(429, headers=headers), succeed())
-        assert 0.15 <= waited(generator, mode) < 0.6
+        assert waited(generator, mode) >= 0.15
+    assert waits == [0.15] * len(MODES)
 
 
-def test_whole_seconds_and_a_date(server, make):
+def test_whole_seconds_and_a_date(server, make, waits):
     server.plan(refuse(503, headers={"Retry-After": "1"}), succeed())
-    assert 1 <= waited(make("compatible")) < 1.5
+    assert waited(make("compatible")) >= 1
     now = time.time()
     date = formatdate(int(now) + 2, usegmt=True)
     server.plan(refuse(503, headers={"Retry-After": date}), succeed())
     waited(make("compatible"))
-    assert int(now) + 2 <= time.time() < int(now) + 2.5
+    assert time.time() >= int(now) + 2
+    assert waits[0] == 1 and waits[1] <= int(now) + 2 - now
 
 
-def test_milliseconds_go_before_seconds(server, make):
+def test_milliseconds_go_before_seconds(server, make, waits):
     server.plan(refuse(429, headers={"retry-after-ms": "1", "retry-after": "30"}), succeed())
-    assert waited(make("compatible")) < 1
+    waited(make("compatible"))
+    assert waits == [0.001]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -171,9 +188,9 @@ def test_latency_includes_the_tries_before(server, make, backend):
 def test_the_latency_of_a_stream_begins_with_its_reading(server, make, backend):
     server.always(succeed())
     stream = make(backend).stream("hi")
-    time.sleep(0.2)
+    time.sleep(0.5)
     assert server.requests == []
-    assert stream.read().latency < 0.2
+    assert stream.read().latency < 0.5
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
