@@ -52,7 +52,7 @@ class Example:
         request_ids: The same as token ids, up to where the summary begins.
         selection: The signals as they stand in the request: what a summary must not quote.
         pairs: Held-out pairs; none of them is among the signals.
-        gold: A description of the user, where the data has one.
+        gold: A description of the user as a reader would get it, in one paragraph; None if the data has none.
         groups: For the choice of a donor, as `UserRecord.groups`.
     """
 
@@ -113,10 +113,14 @@ class Encoder:
         """The text that a reader gets of sampled tokens, as `PromptedInferrer` makes it; empty if it says nothing."""
         ended = bool(ids) and ids[-1] in self.model.stop_ids
         text = self.model.tokenizer.decode(list(ids[:-1] if ended else ids), skip_special_tokens=True)
-        sentences = [SummaryStatement(text=sentence) for sentence in parse_summary(text, cut_off=not ended)]
+        return self._as_read(text, self.budget, cut_off=not ended)
+
+    def _as_read(self, text: str, budget: int, *, cut_off: bool = False) -> str:
+        """What is left of a text as a summary, whose form is one paragraph without lists."""
+        sentences = [SummaryStatement(text=sentence) for sentence in parse_summary(text, cut_off=cut_off)]
         if not sentences:
             return ""
-        return build_summary(sentences, budget=self.budget, counter=self.counter, inferrer="training", signals=()).text
+        return build_summary(sentences, budget=budget, counter=self.counter, inferrer="training", signals=()).text
 
     def _encoded(self, records: Sequence[UserRecord]) -> tuple[list[Example], dict[str, int]]:
         """Those that fit, and what was left out: perhaps in another process, so that nothing else may be changed."""
@@ -144,7 +148,9 @@ class Encoder:
         if not pairs:
             self._leave_out("users without a pair that fits the model")
             return None
-        return Example(record.user_id, tuple(request), ids, selection, pairs, record.gold, record.groups)
+        # Not cut to the budget: a description that is over it is no description to learn from.
+        gold = self._as_read(record.gold or "", self.model.max_length) or None
+        return Example(record.user_id, tuple(request), ids, selection, pairs, gold, record.groups)
 
     def pair(self, prompt: str, chosen: str, rejected: str) -> Pair | None:
         """Encode a pair; None, and counted in `left_out`, if it does not fit the model."""

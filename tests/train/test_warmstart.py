@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import torch
 
 from popi_sdk import ConfigurationError
 from popi_sdk.data import tinyworld
+from popi_sdk.data.styleworld.axes import AXES
+from popi_sdk.data.styleworld.shown import shown
+from popi_sdk.inferrers.prompted import parse_summary
 from popi_sdk.models.causal_lm import load_causal_lm
 from popi_sdk.scoring import Query, score_queries
 from popi_sdk.train import PopiTrainer
@@ -26,6 +30,31 @@ def built(small: Any, tiny_folder: Path) -> Any:
         return PopiTrainer(small(**options), *users, model=lm)
 
     return build
+
+
+@pytest.mark.parametrize(
+    ("gold", "read"),
+    [
+        ("Likes lists.\n\nLike these:\n- small\n- tiny", "Likes lists. Like these. small. tiny."),
+        ("Summary: **small** things.", "small things."),
+        ("small\u200b   things", "small things"),
+        ("...", None),
+        (None, None),
+    ],
+)
+def test_a_description_is_learnt_as_a_reader_would_get_it(built: Any, gold: str | None, read: str | None) -> None:
+    (user,) = tinyworld.generate("train", 1)
+    (example,) = built().encoder.examples([user.model_copy(update={"gold": gold})])
+    assert example.gold == read
+
+
+def test_what_is_learnt_of_styleworld_comes_out_as_it_went_in() -> None:
+    for values in itertools.product(*((None, *of) for of in AXES.values())):
+        if sum(value is not None for value in values) < 2:
+            continue
+        text = " ".join(parse_summary(shown(dict(zip(AXES, values, strict=True)))))
+        assert "\n" not in text
+        assert " ".join(parse_summary(text)) == text
 
 
 def learners(trainer: PopiTrainer, count: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
