@@ -1,7 +1,8 @@
 """Does the method work, and which levers help? Training from scratch on TinyWorld, in minutes on one core.
 
     python -m benchmarks tinyworld                      three seeds of the recipe
-    python -m benchmarks.tinyworld levers [--keep FILE] one lever at a time, three seeds each
+    python -m benchmarks.tinyworld levers [--keep FILE] [--only LEVER...]
+                                                        one lever at a time, three seeds each
     python -m benchmarks.tinyworld tokens [--keep FILE] joint, sequential and stock TRL against tokens processed; drawn
 
 Measured are 128 dev users with 4 pairs each, whose prompts and responses were never seen. Targets: at least 0.90 with
@@ -63,6 +64,7 @@ LEVERS: dict[str, dict[str, Any]] = {
     "no entropy bonus": {"entropy_bonus": 0.0},
     "warm start with contrast 0.5": {"warm_start_contrast": 0.5},
     "one pair a summary": {"pairs_per_summary": 1},
+    "two pairs a summary": {"pairs_per_summary": 2},
     "generator on 2 of 8 summaries": {"summaries_for_generator": 2},
 }
 SEQUENTIAL = {"schedule": "sequential", "rounds": 2, "steps": RECIPE["steps"] // 2}
@@ -166,10 +168,12 @@ def main() -> None:
     table("TinyWorld, joint, 100 + 100 steps", ("seed", "own summary", "another user's"), rows)
 
 
-def levers(keep: Path) -> None:
-    """Every lever with every seed; what is in the file already is not run again."""
+def levers(keep: Path, only: Sequence[str]) -> None:
+    """Every lever, or those named, with every seed; what is in the file already is not run again."""
     found = {
-        name: _kept(keep, f"lever: {name}", lambda seed, o=options: run(o, seed)) for name, options in LEVERS.items()
+        name: _kept(keep, f"lever: {name}", lambda seed, o=options: run(o, seed))
+        for name, options in LEVERS.items()
+        if name in (only or LEVERS)
     }
     rows = []
     for name, runs in found.items():
@@ -182,7 +186,7 @@ def levers(keep: Path) -> None:
     table("Levers on TinyWorld", head, rows)
 
 
-def tokens(keep: Path) -> None:
+def tokens(keep: Path, _: Sequence[str]) -> None:
     """Accuracy against tokens processed."""
     sides: dict[str, Callable[[int], dict[str, Any]]] = {
         "joint": lambda seed: run({}, seed),
@@ -248,6 +252,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("levers", "tokens"))
     parser.add_argument("--keep", type=Path, default=ROOT / ".popi" / "tinyworld.jsonl", help="runs, one a line")
+    parser.add_argument("--only", nargs="+", default=[], choices=LEVERS, metavar="LEVER", help="those levers alone")
     given = parser.parse_args()
     given.keep.parent.mkdir(parents=True, exist_ok=True)
-    {"levers": levers, "tokens": tokens}[given.what](given.keep)
+    {"levers": levers, "tokens": tokens}[given.what](given.keep, given.only)
