@@ -157,7 +157,7 @@ STAGES: dict[str, dict[str, Any]] = {
         "entropy_bonus": 0.0,
     },
     "population": RIVAL | {"schedule": "population"},
-    "raw-trained": RIVAL | {"schedule": "raw-trained"},
+    "raw-trained": RIVAL | {"schedule": "raw-trained", "input_budget": 1_024},
     "opinions": TO_THE_END | {"steps": 40, "eval_every": 10, "inferrer_lr": 2e-4},
     "opinions-population": RIVAL | TO_THE_END | {"schedule": "population", "steps": 107, "eval_every": 27},
     "opinions-raw": RIVAL | TO_THE_END | {"schedule": "raw-trained", "steps": 107, "eval_every": 27},

@@ -20,7 +20,7 @@ __all__ = ["SPLITS", "WORLDS", "Dataset", "Source", "draw", "open_data"]
 
 SPLITS = ("train", "dev", "test")
 
-WORLDS = ("styleworld", "styleworld-wide", "tinyworld")
+WORLDS = ("styleworld", "styleworld-shown", "styleworld-wide", "tinyworld")
 """Generated data sets: the same seed gives the same users, without a file."""
 
 _KEPT_FAULTS = 20
@@ -129,7 +129,7 @@ def open_data(
     Args:
         spec: A file of JSON Lines (plain or gzipped), a folder that holds `train_dev.jsonl.gz`, one of the paper's
             benchmarks (`elix`, `review`, `roleplay`, `alignx`), a benchmark from local files (`elix@PATH`), or a
-            generated world (`styleworld`, `styleworld-wide`, `tinyworld`).
+            generated world (`styleworld`, `styleworld-wide`, `styleworld-shown`, `tinyworld`).
         split: `train`, `dev`, `test`, or what else a file calls its splits. A file whose users name no split is one
             split, `all`, whatever is asked for; the note says so.
         limit: At most so many users, drawn with the seed; their order stays.
@@ -182,11 +182,16 @@ class _WorldSource:
         return self._generate()
 
     def _generate(self) -> Iterator[UserRecord]:
-        module, _, wide = self.name.partition("-")
+        module, _, variant = self.name.partition("-")
         generate = cast(Callable[..., Iterator[UserRecord]], import_module(f"{__package__}.{module}").generate)
         # A wide world differs in what it trains with; it is measured with the users of the world itself.
-        options = {"wide": True} if wide and self.split == "train" else {}
-        return generate(self.split, self.count, seed=self.seed, **options)
+        options = {"wide": True} if variant and self.split == "train" else {}
+        users = generate(self.split, self.count, seed=self.seed, **options)
+        if variant != "shown":
+            return users
+        from .styleworld.shown import shown
+
+        return (one.model_copy(update={"gold": shown(one.meta["point"])}) for one in users)
 
 
 def _file(spec: str | Path, split: str, options: dict[str, Any]) -> Dataset:

@@ -49,7 +49,7 @@ class Reader:
 
     Args:
         model: The base model: reference, and policy of the untrained rows.
-        raw_budget: Most tokens of signals in a prompt.
+        raw_budget: Most tokens of signals in a prompt; who was trained on signals is shown as many as in training.
     """
 
     def __init__(self, model: CausalLM, raw_budget: int) -> None:
@@ -65,7 +65,8 @@ class Reader:
     def reading(self, method: Method, record: UserRecord, summary: str | None) -> Reading:
         """What a row shows of a user; `summary` is the donor's in a shuffled row, None where writing it failed."""
         if method.context == "signals":
-            return Reading(selection=select(record.signals, self.raw_budget, self._counter))
+            budget = self.raw_budget if method.trained is None else method.trained.input_budget
+            return Reading(selection=select(record.signals, budget, self._counter))
         return Reading(summary=summary if method.context == "summary" else None)
 
     def score(

@@ -48,7 +48,7 @@ class TrainedModel(BaseModel):
         inferrer: Folder in the directory with the trained inference model (an adapter or a whole model).
         generator: Folder with the trained generator; None for the base model.
         budget: Most tokens of a summary that it was trained for.
-        input_budget: Most tokens of signals that its inferrer was shown.
+        input_budget: Most tokens of signals that its inferrer was shown; of `signals`, its generator.
         templates: Digest of each prompt template that it was trained with.
         config: Options of the run that made it, as far as they were kept.
         popi_sdk: The version that wrote it.

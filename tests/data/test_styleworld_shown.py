@@ -7,6 +7,7 @@ from itertools import product
 
 import pytest
 
+from popi_sdk.data import open_data
 from popi_sdk.data.styleworld.axes import AXES, Point, cared_for
 from popi_sdk.data.styleworld.naming import naming
 from popi_sdk.data.styleworld.phrases import KINDS, load
@@ -58,3 +59,11 @@ def test_nothing_of_it_stands_in_dev_or_test() -> None:
         text = shown(point)
         assert not [one for one in held_out if one in text]
         assert not [one for one in told if one in text]
+
+
+def test_as_a_data_set() -> None:
+    for split, other in (("train", "styleworld-wide"), ("dev", "styleworld")):
+        users = list(open_data("styleworld-shown", split=split, limit=6))
+        assert [one.gold for one in users] == [shown(one.meta["point"]) for one in users]
+        same = [one.model_copy(update={"gold": None}) for one in open_data(other, split=split, limit=6)]
+        assert [one.model_copy(update={"gold": None}) for one in users] == same

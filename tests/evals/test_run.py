@@ -142,7 +142,7 @@ def test_trained_generators_are_read_from_their_directories(tmp_path: Path, conf
     adapted = get_peft_model(lm.model, LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
     for name, context in (("population", "none"), ("raw", "signals")):
         adapted.save_pretrained(tmp_path / name / "generator")
-        manifest = {"format": 1, "base_model": model, "context": context, "generator": "generator"}
+        manifest = {"format": 1, "base_model": model, "context": context, "generator": "generator", "input_budget": 24}
         (tmp_path / name / "popi.json").write_text(json.dumps(manifest))
     save_tiny_model(tmp_path / "whole" / "generator", seed=3)
     (tmp_path / "whole" / "popi.json").write_text(json.dumps(manifest | {"context": "none"}))
@@ -158,7 +158,9 @@ def test_trained_generators_are_read_from_their_directories(tmp_path: Path, conf
     assert list(by_row) == ["none", "population", "raw-trained", "whole"]
     assert set(by_row["none"]) == {0.0}
     assert all(any(abs(delta) > 1e-3 for delta in by_row[row]) for row in ("population", "raw-trained", "whole"))
-    again = evaluate(config(methods=("raw",), limit=3), tmp_path / "plain")
+    again = evaluate(config(methods=("raw",), limit=3, raw_budget=1_024), tmp_path / "plain")
+    read = {row["row"]: row["signals_used"] for at in (folder, again) for row in items(at) if "signals_used" in row}
+    assert read["raw-trained"] < read["raw"]  # as few as in training, whatever the untrained model is shown
     plain = [row["chosen"] for row in items(again) if row["row"] == "none"]
     assert plain == [row["chosen"] for row in items(folder) if row["row"] == "none"]  # the base is untouched
 
