@@ -113,8 +113,9 @@ def _form(run: Run, row: str) -> Iterator[tuple[str, str, str]]:
         met = facts.quoted <= 0.15 and facts.longest_quote <= 8
         found = f"{100 * facts.quoted:.0f} %, {facts.longest_quote} words"
         yield "quotes at most 15 %, 8 words in a row", found, "met" if met else "NOT met"
-    if "raw" in run.rows:
-        mine, raw = (run.results.row(name).context_tokens.mean for name in (row, "raw"))
+    signals = next((one for one in ("raw", "raw-trained") if one in run.rows), None)
+    if signals:
+        mine, raw = (run.results.row(name).context_tokens.mean for name in (row, signals))
         yield "a tenth of the raw signals' tokens", f"{mine:.0f} of {raw:.0f}", "met" if mine <= raw / 10 else "NOT met"
 
 

@@ -5,7 +5,8 @@
 No reader is asked: which axes does a summary name, and which way? Counted are phrasings of the world, of all splits, so
 that a writer who has words of its own is counted too low. `right` is the share of what users care for that is named as
 they want it, `wrong` that named the other way round; `spurious` counts axes that the user does not care for, as a share
-of those. The control is each summary held against another user: the mirrored one is left out, chance is what is left.
+of those. Beside them: of all that is named, the share that is right, spurious axes left out and counted. The control is
+each summary held against another user: the mirrored one is left out, chance is what is left.
 """
 
 from __future__ import annotations
@@ -54,13 +55,14 @@ def row(spec: str, texts: Sequence[str], users: Sequence[UserRecord]) -> tuple[s
         return f"{100 * found.mean:.0f} ({100 * found.low:.0f}-{100 * found.high:.0f})"
 
     cared_other = [one.right + one.wrong + one.missing for one in other]
-    right, wrong = sum(one.right for one in own), sum(one.wrong for one in own)
+    right, wrong, spurious = (sum(getattr(one, what) for one in own) for what in ("right", "wrong", "spurious"))
     return (
         f"`{spec}`",
         share(own, "right", cared),
         share(own, "wrong", cared),
         share(own, "spurious", free),
         f"{100 * right / (right + wrong):.0f}" if right + wrong else "-",
+        f"{100 * right / (right + wrong + spurious):.0f}" if right + wrong + spurious else "-",
         share(other, "right", cared_other),
         share(other, "wrong", cared_other),
     )
@@ -83,7 +85,16 @@ def main() -> None:
         ]
         given.keep.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     print(machine())
-    head = ("writer", "right, %", "wrong, %", "spurious, %", "right of named, %", "other user: right, %", "wrong, %")
+    head = (
+        "writer",
+        "right, %",
+        "wrong, %",
+        "spurious, %",
+        "right of right and wrong, %",
+        "right of all named, %",
+        "other user: right, %",
+        "wrong, %",
+    )
     title = f"What summaries name: {len(users)} users of StyleWorld, {given.split}"
     table(title, head, [row(spec, written, users) for spec, written in texts.items()])
 

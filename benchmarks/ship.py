@@ -1,10 +1,11 @@
 """Put a trained directory where it is kept, in the package or as a checkpoint to go on from.
 
-    python -m benchmarks.ship TRAINED TARGET [--report RUN [--without NAME...]]
+    python -m benchmarks.ship TRAINED TARGET [--report RUN [--without NAME...]] [--samples RUN]
 
 Its weights are rounded to float16, half the bytes. Left behind are the run's own files, the path of what it started
 from, and its looks at dev users if they were fewer than 20: figures are those of `--report`, a run of `popi eval`.
-`--without` leaves out rows of other models. TARGET is replaced whole.
+`--without` leaves out rows of other models. With `--samples` the summaries on the card are those of that run, of the
+model that is called as TARGET: what was measured, not what it wrote when training ended. TARGET is replaced whole.
 """
 
 from __future__ import annotations
@@ -16,15 +17,24 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
+from popi_sdk.evals.journal import read_rows
+from popi_sdk.evals.manifest import SUMMARIES
 from popi_sdk.evals.report import RESULTS
-from popi_sdk.models.trained import MANIFEST, read_trained
+from popi_sdk.models.trained import MANIFEST, SHIPPED, read_trained
 from popi_sdk.train import write_card
 from popi_sdk.train.export import RUN, check_target
 
 FEWEST = 20
+SAMPLES = 10
 
 
-def ship(trained: Path, target: Path, report: Path | None = None, without: Collection[str] = ()) -> None:
+def ship(
+    trained: Path,
+    target: Path,
+    report: Path | None = None,
+    without: Collection[str] = (),
+    samples: Path | None = None,
+) -> None:
     """Copy what `read_trained` takes, smaller."""
     read_trained("trained", trained)
     if (
@@ -44,10 +54,21 @@ def ship(trained: Path, target: Path, report: Path | None = None, without: Colle
         config["start"] = Path(config["start"]).name
     if config["eval_users"] < FEWEST:
         facts.pop("dev", None)
+    if samples is not None:
+        facts["samples"] = written(samples, target.name)
     manifest.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     with tempfile.TemporaryDirectory() as scratch:
-        write_card(target, report=report and _rows(report, without, Path(scratch)))
+        name = target.name if target.name in SHIPPED else str(target)  # what it is loaded by
+        write_card(target, name=name, report=report and _rows(report, without, Path(scratch)))
     print(f"{target}: {sum(one.stat().st_size for one in target.rglob('*') if one.is_file()) / 1e6:.1f} MB")
+
+
+def written(run: Path, writer: str) -> list[str]:
+    """The summaries of a run's first users by one model."""
+    texts = [row["text"] for row in read_rows(run / SUMMARIES) if row.get("writer") == writer and row.get("text")]
+    if not texts:
+        raise SystemExit(f"{run} holds no summaries by {writer!r}.")
+    return texts[:SAMPLES]
 
 
 def _rows(report: Path, without: Collection[str], scratch: Path) -> Path:
@@ -72,8 +93,9 @@ def main() -> None:
     parser.add_argument("target", type=Path)
     parser.add_argument("--report", type=Path, help="of popi eval, for the card")
     parser.add_argument("--without", nargs="*", default=(), metavar="NAME", help="rows that are left out of it")
+    parser.add_argument("--samples", type=Path, metavar="RUN", help="a folder of popi eval, for the card's summaries")
     given = parser.parse_args()
-    ship(given.trained, given.target, given.report, given.without)
+    ship(given.trained, given.target, given.report, given.without, given.samples)
 
 
 if __name__ == "__main__":

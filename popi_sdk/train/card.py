@@ -123,7 +123,15 @@ def _what(facts: Mapping[str, Any]) -> str:
         for name, who in (("warm_start", "inferrer"), ("warm_start_generator", "generator"))
         if config.get(name)
     ]:
-        begins += f" ({config['steps']} steps) after supervised steps: {', '.join(supervised)}"
+        idle = config["steps"] == 1 and config.get("warmup")  # the rate of a schedule's first step is 0 then
+        steps = (
+            "1 step at a rate of 0, so nothing was reinforced"
+            if idle
+            else f"{config['steps']} step{'s' * (config['steps'] > 1)}"
+        )
+        begins += f" ({steps}) after supervised steps: {', '.join(supervised)}"
+    if start := config.get("start"):
+        begins += f", going on from `{Path(start).name if Path(start).is_absolute() else start}`"
     return (
         f"{begins} (arXiv 2510.17881). `inferrer/` reads what a user left behind (feedback, ratings, edits, chats) and "
         f"writes a short text about how to write for this user, at most {facts['budget']} tokens; `generator/` reads "

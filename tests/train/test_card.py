@@ -144,3 +144,18 @@ def test_text_of_users_stays_text() -> None:
     text = card(facts | {"samples": [nasty], "data": [table]}, "mine")
     assert "1. Short. ''' # Not a heading | a | b |\n```" in text
     assert "a\\|b" in text
+
+
+def test_where_it_began_and_what_was_reinforced() -> None:
+    config = {"schedule": "joint", "steps": 20, "warmup": 0.05, "warm_start": 8, "start": "me/first"}
+    facts = {"base_model": "m", "context": "summary", "budget": 64, "popi_sdk": "0", "config": config}
+
+    def first(**changes) -> str:
+        return card(facts | {"config": config | changes}, "x").partition("\n# x\n\n")[2].partition(" (arXiv")[0]
+
+    said = "Trained with popi_sdk 0 from `m`, schedule `joint`"
+    assert first() == f"{said} (20 steps) after supervised steps: 8 of the inferrer, going on from `me/first`"
+    assert first(start="/home/me/first", warm_start=0) == f"{said}, going on from `first`"
+    idle = f"{said} (1 step at a rate of 0, so nothing was reinforced) after supervised steps: 8 of the inferrer"
+    assert first(steps=1, start=None) == idle
+    assert first(steps=1, start=None, warmup=0) == f"{said} (1 step) after supervised steps: 8 of the inferrer"
