@@ -63,7 +63,8 @@ class TrainConfig(BaseModel):
         length_normalised: Divide each response's log-probability by its tokens: else long responses rule the reward.
         users_per_step: Users in an optimizer step, over all processes.
         group_size: Summaries sampled for each user, G in GRPO.
-        pairs_per_summary: Held-out pairs that a summary is judged by in a step; more make the reward less noisy.
+        pairs_per_summary: Held-out pairs that a summary is judged by in a step; more make the reward less noisy, and a
+            step longer. All of a user who has fewer.
         summaries_for_generator: Of the G summaries of a user, those whose pairs train the generator; None for all.
         generator_contrast: Weight of a second part of the generator's loss: a pair's margin behind the user's summary
             has to be above that behind another user's of the same step. It costs a second pass over the pairs.
@@ -126,7 +127,7 @@ class TrainConfig(BaseModel):
 
     users_per_step: _Positive = 4
     group_size: Annotated[int, Field(ge=2)] = 8
-    pairs_per_summary: _Positive = 2
+    pairs_per_summary: _Positive = 4
     summaries_for_generator: _Positive | None = None
     generator_contrast: Annotated[float, Field(ge=0)] = 0.0
     generator_likelihood: Annotated[float, Field(ge=0)] = 0.0

@@ -16,6 +16,7 @@ SMALL = {
     "steps": 2,
     "users_per_step": 2,
     "group_size": 3,
+    "pairs_per_summary": 2,
     "budget": 4,
     "beta": 1.0,
     "inferrer_lr": 0.05,
