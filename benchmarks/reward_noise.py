@@ -7,8 +7,8 @@ were not learnt from, in train's wide wordings, TRAINED writes 8 summaries each,
 every pair. Then, of each reward:
 
 - reliability: of the variance between a user's summaries, judged on k pairs each, the share that would be there with
-  endless pairs, by two-way analysis of variance (summaries by pairs, both random). With a share of 0.1 nine tenths of
-  what reinforcement sees is luck.
+  endless pairs, by two-way analysis of variance (summaries by pairs, both random); 95 % intervals over users. With a
+  share of 0.1 nine tenths of what reinforcement sees is luck. The frozen base's part of a reward is left out.
 - picked: accuracy on the pairs that had no say, of the summary that earned most on k of them: what a perfect step of
   reinforcement would make of it. Beside it a summary drawn at random, and the one that names most of what the user
   cares for (popi_sdk.data.styleworld.naming), right minus wrong.
@@ -40,6 +40,7 @@ from .report import machine, table
 GROUP = 8
 OTHERS = 1  # the seed of the users: those of seed 0 were learnt from
 SPLITS = 40  # of the pairs into those that have a say and those that have none
+RESAMPLES = 1_000
 
 
 def _dpo(beta: float) -> Callable[[float], float]:
@@ -97,6 +98,14 @@ def reliability(rows: Sequence[np.ndarray], pairs: int) -> float:
     return own / (own + noise / pairs) if own else 0.0
 
 
+def spread(rows: Sequence[np.ndarray], pairs: int) -> str:
+    """The reliability with its interval: users are drawn again, with replacement."""
+    draws = random.Random(0)
+    found = [reliability(draws.choices(rows, k=len(rows)), pairs) for _ in range(RESAMPLES)]
+    low, high = np.quantile(found, [0.025, 0.975])
+    return f"{reliability(rows, pairs):.2f} ({low:.2f}-{high:.2f})"
+
+
 def picked(
     users: Sequence[Mapping[str, Any]], reward: Callable[[float], float], say: int, draws: random.Random
 ) -> list[float]:
@@ -141,7 +150,7 @@ def main() -> None:
     rows = []
     for name, reward in REWARDS.items():
         rewards = [np.array([[reward(delta) for delta in row] for row in one["margins"]]) for one in users]
-        shares = [f"{reliability(rewards, count):.2f}" for count in says]
+        shares = [spread(rewards, count) for count in says]
         bests = [picked(users, reward, count, random.Random(0)) for count in says]
         rows.append((name, *shares, *(f"{100 * statistics.fmean(best):.1f}" for best in bests)))
     head = ("reward", *(f"reliability, {k} pairs" for k in says), *(f"picked by {k}, %" for k in says))

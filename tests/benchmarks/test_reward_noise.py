@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from benchmarks.reward_noise import REWARDS, named_best, picked, reliability
+from benchmarks.reward_noise import REWARDS, named_best, picked, reliability, spread
 
 
 def test_reliability_by_hand() -> None:
@@ -21,6 +21,8 @@ def test_what_is_the_pairs_alone_tells_no_summaries_apart() -> None:
     assert reliability([of_pairs, of_pairs + 1], 8) == 0
     of_summaries = of_pairs.T
     assert reliability([of_summaries], 1) == pytest.approx(1)
+    assert spread([of_summaries, of_summaries], 1) == "1.00 (1.00-1.00)"
+    assert spread([of_pairs, of_summaries], 1) == "1.00 (0.00-1.00)"  # whoever is drawn
 
 
 def test_noise_has_no_reliability_and_more_pairs_find_what_there_is() -> None:
