@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 from ..prompts import Selection
@@ -12,7 +13,20 @@ from .config import TrainConfig
 from .examples import Example, batches, rotated
 from .learner import GeneratorLearner, Judged
 
-__all__ = ["teach"]
+__all__ = ["drawn_in", "teach"]
+
+
+def drawn_in(phase: str, examples: int, config: TrainConfig, users: int | None = None) -> list[int]:
+    """The numbers of the examples that `teach` draws in all steps of a phase, each once, in ascending order.
+
+    Args:
+        phase: Which of `config.phases`.
+        examples: How many there are.
+        config: Steps of the phases, users in a step.
+        users: As for `teach`.
+    """
+    steps = islice(batches(examples, config, users), config.phases[phase])
+    return sorted({at for step in steps for at in step})
 
 
 def teach(

@@ -29,7 +29,7 @@ from .reinforce import reinforce
 from .rollout import sample_summaries
 from .start import as_it_was, start_from
 from .stopping import Watch
-from .teach import teach
+from .teach import drawn_in, teach
 from .warmstart import described, warm_start
 
 if TYPE_CHECKING:
@@ -360,19 +360,19 @@ class PopiTrainer:
         )
 
     def _sampled(self, phase: str) -> list[str]:
-        """One summary for each user, by the inferrer as it is: sampled again, they are the same."""
+        """A summary by the inferrer as it is for each user whom the phase draws, sampled again the same; else empty."""
+        drawn = drawn_in(phase, len(self.train_examples), self.config)
+        options: dict[str, Any] = {
+            "count": 1,
+            "temperature": self.config.temperature,
+            "seed": f"{self.config.seed}/{phase}",
+        }
         rows = self.processes.spread(
-            self.train_examples,
-            lambda part: sample_summaries(
-                self.networks,
-                self.encoder,
-                part,
-                count=1,
-                temperature=self.config.temperature,
-                seed=f"{self.config.seed}/{phase}",
-            ),
+            [self.train_examples[at] for at in drawn],
+            lambda part: sample_summaries(self.networks, self.encoder, part, **options),
         )
-        return [row[0].text for row in rows]
+        written = {at: row[0].text for at, row in zip(drawn, rows, strict=True)}
+        return [written.get(at, "") for at in range(len(self.train_examples))]
 
     def _record(self, phase: str, step: int, figures: dict[str, Any], learner: GeneratorLearner) -> bool:
         """Note a step; whether the phase ends with it."""

@@ -13,7 +13,9 @@ from popi_sdk.data import HeldOutPair, UserRecord, tinyworld
 from popi_sdk.evals import as_config, evaluate, write_report
 from popi_sdk.models.causal_lm import load_causal_lm
 from popi_sdk.models.trained import read_trained
-from popi_sdk.train import PopiTrainer, TrainConfig, as_train_config
+from popi_sdk.train import PopiTrainer, TrainConfig, as_train_config, rollout
+from popi_sdk.train.examples import batches
+from popi_sdk.train.learner import GeneratorLearner
 
 
 def weights(built) -> dict[str, torch.Tensor]:
@@ -51,6 +53,26 @@ def test_a_sequential_round_trains_one_after_the_other(trainer) -> None:
     ]
     assert "generator/loss" not in built.history[0]
     assert "reward/mean" not in built.history[2]
+
+
+def test_summaries_are_written_for_those_alone_who_are_drawn(trainer, monkeypatch) -> None:
+    built = trainer(schedule="sequential", steps=1)
+    written, read = [], []
+    sample, learn = rollout.sample_summaries, GeneratorLearner.learn
+
+    def noting(networks, encoder, examples, *, count, **options):
+        found = sample(networks, encoder, examples, count=count, **options)
+        if count == 1 and options["temperature"]:
+            written.extend(zip((one.user_id for one in examples), (row[0].text for row in found), strict=True))
+        return found
+
+    monkeypatch.setattr("popi_sdk.train.trainer.sample_summaries", noting)
+    monkeypatch.setattr(GeneratorLearner, "learn", lambda self, judged: read.extend(judged) or learn(self, judged))
+    built.train()
+    drawn = next(batches(len(built.train_examples), built.config))
+    assert {user for user, _ in written} == {built.train_examples[at].user_id for at in drawn}
+    assert len(written) < len(built.train_examples)
+    assert [one.context for one in read] == [dict(written)[built.train_examples[at].user_id] for at in drawn]
 
 
 @pytest.mark.parametrize(("schedule", "context"), [("population", "none"), ("raw-trained", "signals")])
