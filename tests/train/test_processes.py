@@ -178,6 +178,19 @@ def test_what_fails_in_one_process_ends_both_and_is_said_once(tmp_path: Path, ti
     assert not (run.parent / "popi.json").exists()
 
 
+def test_the_command_of_the_docs_by_accelerates_launcher(tmp_path: Path, tiny_folder: Path) -> None:
+    file = tmp_path / "my-run.yaml"
+    output = tmp_path / "my-popi"
+    numbers = {"steps": 1, "users_per_step": 2, "group_size": 2, "budget": 4, "dtype": "float32", "eval_every": 0}
+    file.write_text(
+        json.dumps({"data": "tinyworld", "limit": 6, "base_model": str(tiny_folder), "output": str(output)} | numbers)
+    )
+    ended = siblings.launch(port(), "-m", "popi_sdk", "train", str(file))
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("Use it: ") == 1
+    assert read_trained("my-popi", output).inferrer == "inferrer"
+
+
 def test_users_are_shared_out_whole() -> None:
     assert [list(Processes(index, 2).share(range(6))) for index in (0, 1)] == [[0, 1, 2], [3, 4, 5]]
     with pytest.raises(ConfigurationError, match="users_per_step to a multiple of 2"):
