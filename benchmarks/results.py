@@ -2,8 +2,8 @@
 
 Each run becomes a folder with its page, its text and its figures, and a block of the table in docs/results/index.md,
 in place of the one that it had; other blocks stay. Its folder is called as its data, or as its data and what it is
-about: `styleworld-trained`. Texts of users are shown only where the data may be shown; so are the summaries of ten
-users by trained models.
+about: `styleworld-trained`. Texts of users are shown only where the data may be shown. The summaries of ten users by
+trained models are shown of data whose licence allows what is made from it to be passed on, so not of jester.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from .report import ROOT
 
 _RESULTS = ROOT / "docs" / "results"
 _SHOWN = ("styleworld", "model_written_personas")
+_WRITTEN = (*_SHOWN, "polis", "ukp_convarg")
 _PRINTED = 10  # users whose summaries are shown
 _FILES = ("report.html", "report.md", "results.json")
 _BLOCK = re.compile(r"(<!-- table -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -35,7 +36,8 @@ def main(runs: Iterable[Path]) -> None:
         sys.exit(f"{index} has no place for the table: <!-- table --> ... <!-- end -->")
     blocks = {text.split()[0]: f"\n### {text.rstrip()}" for text in found[2].split("\n### ")[1:]}
     for run in runs:
-        shown = run.name.partition("-")[0] in _SHOWN
+        data = run.name.partition("-")[0]
+        shown = data in _SHOWN
         results = write_report(run, examples=shown)
         folder = _RESULTS / run.name
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,10 +45,10 @@ def main(runs: Iterable[Path]) -> None:
             text = (run / name).read_text(encoding="utf-8")
             (folder / name).write_text(_without_folders(text, results), encoding="utf-8")
         (folder / "rows.svg").write_text(_picture(results), encoding="utf-8")
-        texts = _summaries(run, results) if shown else ""
+        texts = _summaries(run, results) if data in _WRITTEN else ""
         if texts:
             (folder / "summaries.md").write_text(texts, encoding="utf-8")
-        blocks[run.name] = _block(run.name, results, printed=bool(texts))
+        blocks[run.name] = _block(run.name, results, printed=texts.count("\n**"))
     table = "\n".join(blocks[name] for name in sorted(blocks))
     index.write_text(_BLOCK.sub(lambda match: f"{match[1]}{table}\n{match[3]}", index.read_text()))
 
@@ -79,14 +81,14 @@ def _summaries(run: Path, results: Results) -> str:
     return "\n\n".join(parts) + "\n" if writers else ""
 
 
-def _block(name: str, results: Results, *, printed: bool) -> str:
+def _block(name: str, results: Results, *, printed: int) -> str:
     data = results.manifest["data"]
     population = f"; what most people prefer: {results.population.percent()} %" if results.population else ""
     lines = [
         f"\n### {name}\n",
         f"{data['users']} users, {data['pairs']:,} pairs{population}. [The page of this run]({name}/report.html), "
         f"commit `{str(results.manifest['commit'])[:10]}`."
-        + (f" [Ten users' summaries]({name}/summaries.md)." if printed else "")
+        + (f" [Summaries of {printed} users]({name}/summaries.md)." if printed else "")
         + "\n",
         f"![Accuracy of every row on {name}]({name}/rows.svg)\n",
     ]
