@@ -1,9 +1,9 @@
 """Put a trained directory where it is kept, in the package or as a checkpoint to go on from.
 
-    python -m benchmarks.ship TRAINED TARGET [--report RUN [--without NAME...]] [--samples RUN]
+    python -m benchmarks.ship TRAINED TARGET [--report RUN... [--without NAME...]] [--samples RUN]
 
 Its weights are rounded to float16, half the bytes. Left behind are the run's own files, the path of what it started
-from, and its looks at dev users if they were fewer than 20: figures are those of `--report`, a run of `popi eval`.
+from, and its looks at dev users if they were fewer than 20: figures are those of `--report`, runs of `popi eval`.
 `--without` leaves out rows of other models. With `--samples` the summaries on the card are those of that run, of the
 model that is called as TARGET: what was measured, not what it wrote when training ended. TARGET is replaced whole.
 """
@@ -14,7 +14,7 @@ import argparse
 import json
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from popi_sdk.evals.journal import read_rows
@@ -31,7 +31,7 @@ SAMPLES = 10
 def ship(
     trained: Path,
     target: Path,
-    report: Path | None = None,
+    reports: Sequence[Path] = (),
     without: Collection[str] = (),
     samples: Path | None = None,
 ) -> None:
@@ -59,7 +59,8 @@ def ship(
     manifest.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     with tempfile.TemporaryDirectory() as scratch:
         name = target.name if target.name in SHIPPED else str(target)  # what it is loaded by
-        write_card(target, name=name, report=report and _rows(report, without, Path(scratch)))
+        fewer = [_rows(one, without, Path(scratch) / str(number)) for number, one in enumerate(reports)]
+        write_card(target, name=name, report=fewer)
     print(f"{target}: {sum(one.stat().st_size for one in target.rglob('*') if one.is_file()) / 1e6:.1f} MB")
 
 
@@ -75,6 +76,7 @@ def _rows(report: Path, without: Collection[str], scratch: Path) -> Path:
     """The report with fewer rows."""
     results = json.loads((report / RESULTS if report.is_dir() else report).read_text(encoding="utf-8"))
     results["rows"] = [row for row in results["rows"] if row["row"].partition(":")[0] not in without]
+    scratch.mkdir()
     (scratch / RESULTS).write_text(json.dumps(results), encoding="utf-8")
     return scratch / RESULTS
 
@@ -91,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("trained", type=Path)
     parser.add_argument("target", type=Path)
-    parser.add_argument("--report", type=Path, help="of popi eval, for the card")
+    parser.add_argument("--report", type=Path, nargs="+", default=(), metavar="RUN", help="of popi eval, for the card")
     parser.add_argument("--without", nargs="*", default=(), metavar="NAME", help="rows that are left out of it")
     parser.add_argument("--samples", type=Path, metavar="RUN", help="a folder of popi eval, for the card's summaries")
     given = parser.parse_args()

@@ -16,7 +16,10 @@ from ..models import _hub  # noqa: F401 - before the hub's client is loaded
 from ..models.catalog import CATALOG
 from ..models.trained import MANIFEST
 
-__all__ = ["CARD", "FRESH", "card", "write_card"]
+__all__ = ["CARD", "FRESH", "Reports", "card", "write_card"]
+
+Reports = str | Path | Sequence[str | Path]
+"""Runs of `popi eval`: the folder of one or its results.json, or several of them."""
 
 CARD = "README.md"
 FRESH = ".new-"
@@ -37,13 +40,13 @@ _LIMITS = """- A summary is a model's guess at what somebody prefers: it can be 
 - The adapters mean nothing on another base than the one whose digest stands there; popi_sdk refuses it."""
 
 
-def write_card(directory: str | Path, *, name: str | None = None, report: str | Path | None = None) -> Path:
+def write_card(directory: str | Path, *, name: str | None = None, report: Reports | None = None) -> Path:
     """Write README.md anew, for example after an evaluation.
 
     Args:
         directory: What `PopiTrainer.save_pretrained` wrote.
         name: What the model is called in it; None for the directory's name.
-        report: The folder of a `popi eval` run, or its results.json, whose rows are added.
+        report: The folder of a `popi eval` run, or its results.json, whose rows are added; or several, on other data.
 
     Returns:
         The file.
@@ -55,7 +58,7 @@ def write_card(directory: str | Path, *, name: str | None = None, report: str | 
     folder = Path(directory).expanduser()
     try:
         facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        text = card(facts, name or folder.resolve().name, _results(report))
+        text = card(facts, name or folder.resolve().name, [_results(one) for one in _several(report)])
         fresh = folder / f"{FRESH}{CARD}.{os.getpid()}"
         fresh.write_text(text, encoding="utf-8")
         os.replace(fresh, folder / CARD)
@@ -64,13 +67,13 @@ def write_card(directory: str | Path, *, name: str | None = None, report: str | 
     return folder / CARD
 
 
-def card(facts: Mapping[str, Any], name: str, results: Mapping[str, Any] | None = None) -> str:
+def card(facts: Mapping[str, Any], name: str, results: Sequence[Mapping[str, Any]] = ()) -> str:
     """The card's text.
 
     Args:
         facts: What `popi.json` says.
         name: What the model is called.
-        results: What results.json of a `popi eval` run says.
+        results: What results.json of each `popi eval` run says.
 
     Raises:
         MissingExtraError: If the hub's client is not installed.
@@ -95,9 +98,13 @@ def card(facts: Mapping[str, Any], name: str, results: Mapping[str, Any] | None 
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n"))
 
 
-def _results(report: str | Path | None) -> dict[str, Any] | None:
+def _several(report: Reports | None) -> Sequence[str | Path]:
     if report is None:
-        return None
+        return ()
+    return [report] if isinstance(report, str | Path) else report
+
+
+def _results(report: str | Path) -> dict[str, Any]:
     path = Path(report).expanduser()
     path = path / RESULTS if path.is_dir() else path
     try:
@@ -201,9 +208,14 @@ def _measured(facts: Mapping[str, Any]) -> Iterable[str]:
     ]
 
 
-def _evaluated(results: Mapping[str, Any] | None) -> Iterable[str]:
-    if results is None:
-        return []
+def _evaluated(results: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    if results:
+        yield "## Evaluated with popi eval"
+    for one in results:
+        yield from _rows_of(one)
+
+
+def _rows_of(results: Mapping[str, Any]) -> Iterable[str]:
     data = results["manifest"]["data"]
     rows = []
     for row in results["rows"]:
@@ -212,7 +224,7 @@ def _evaluated(results: Mapping[str, Any] | None) -> Iterable[str]:
         rows.append((_bare(row["reader"]), f"`{row['row']}`", Interval(**row["accuracy"]).percent(), personal, context))
     head = ("read by", "row", "accuracy % (95 % interval over users)", "own minus shuffled, points", "context tokens")
     said = f"On {_bare(data['name'])}, {data['split']}: {data['users']:,} users, {data['pairs']:,} pairs."
-    return ["## Evaluated with popi eval", said, _table(head, rows)]
+    return [said, _table(head, rows)]
 
 
 def _samples(facts: Mapping[str, Any]) -> Iterable[str]:

@@ -11,7 +11,7 @@ from ..errors import AuthenticationError, BackendConnectionError, BackendError, 
 from ..models import _hub  # noqa: F401 - before the hub's client is loaded
 from ..models.trained import MANIFEST, PARTS, read_trained
 from ..settings import get_settings
-from .card import CARD, write_card
+from .card import CARD, Reports, write_card
 
 __all__ = ["push_to_hub"]
 
@@ -24,7 +24,7 @@ def push_to_hub(
     *,
     private: bool | None = None,
     token: str | None = None,
-    report: str | Path | None = None,
+    report: Reports | None = None,
 ) -> str:
     """Upload a trained directory in one commit, and let its card name the repository.
 
@@ -35,7 +35,7 @@ def push_to_hub(
         repo_id: `owner/name`; made if it is not there.
         private: Whether others may not see it, where it is made; None for the owner's default.
         token: With write access; None for HF_TOKEN, or what `hf auth login` kept.
-        report: The folder of a `popi eval` run, whose rows are added to the card.
+        report: The folder of a `popi eval` run, or of several, whose rows are added to the card.
 
     Returns:
         Where it is.

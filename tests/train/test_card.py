@@ -75,8 +75,17 @@ def test_the_rows_of_an_evaluation(trainer, tmp_path: Path, tiny_folder: Path) -
         assert str(tmp_path) not in text
         assert text.startswith("---\n")
         assert "# me/mine\n" in text
+    other = tmp_path / "other"
+    other.mkdir()
+    kept = json.loads((tmp_path / "run" / "results.json").read_text())
+    kept["manifest"]["data"] |= {"name": "elsewhere", "users": 7}
+    (other / "results.json").write_text(json.dumps(kept))
+    text = write_card(folder, report=[tmp_path / "run", other]).read_text()
+    assert text.count("## Evaluated with popi eval") == 1
+    assert text.index("On tinyworld, dev: 4 users") < text.index("On elsewhere, dev: 7 users")
+    assert text.count("| `mine` |") == 2
     with pytest.raises(ConfigurationError, match=r"results\.json is no report of popi eval"):
-        write_card(folder, report=tmp_path / "results.json")
+        write_card(folder, report=[tmp_path / "run", tmp_path / "results.json"])
     with pytest.raises(ConfigurationError, match="Cannot write the card"):
         write_card(tmp_path / "nothing")
 
