@@ -39,8 +39,8 @@ def test_its_card_has_the_rows_of_several_runs(tmp_path: Path) -> None:
     ship(SHIPPED["popi-135m"], tmp_path / "popi-135m", reports, without=["joint", "widen"])
     text = (tmp_path / "popi-135m" / "README.md").read_text()
     assert text.index("On styleworld, dev: 100 users") < text.index("On polis, dev: 60 users")
-    assert "| `joint" not in text
-    assert "| `widen" not in text
+    assert "| `joint` |" not in text
+    assert "| `widen:gold` |" not in text
     assert text.count("| `popi-135m` |") == 2  # of those who read its own summaries
 
 
