@@ -1,26 +1,31 @@
 """What a trained model has to reach, held against a run of `popi eval`, with paired intervals over users.
 
-    python -m benchmarks.bars RUN ROW [OTHER]
+    python -m benchmarks.bars RUN ROW [OTHER] [--rivals REPORT...]
 
 ROW is the model's name in the run, of which the other rows are taken if they are there: `prompted`, `heuristic`,
 `population`, `raw-trained`, `sequential`, `raw`. Said of each bar is what was found, and whether it is met; where the
 interval includes both, it is open, and of fewer than ten users nothing can be said. "Not below" is with 2 points to
 spare. Where it is known what most people prefer, the pairs where that is the other response are judged too. OTHER is a
 row that ROW is held against as well, with what each reads and who reads it. Shares of gold's gain, quoting and tokens
-are judged by the figures themselves.
+are judged by the figures themselves. REPORT is a results.json, or a folder with one, of the same users and pairs: rows
+that RUN lacks are taken from there.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from popi_sdk import UsageError
 from popi_sdk.evals.journal import read_rows
 from popi_sdk.evals.manifest import ITEMS
 from popi_sdk.evals.metrics import Interval
+from popi_sdk.evals.report import RESULTS
 from popi_sdk.evals.results import Results, Tally, read_results, tally
 
 from .report import table
@@ -32,17 +37,48 @@ RIVALS = ("prompted", "heuristic", "population", "raw-trained", "raw")
 
 @dataclass(frozen=True)
 class Run:
-    """The rows of the first reader."""
+    """The rows of the first reader, and how many tokens of context each has."""
 
     results: Results
     rows: Mapping[str, Tally]
+    tokens: Mapping[str, float]
 
     @classmethod
     def read(cls, folder: Path) -> Run:
         results = read_results(folder)
         first = results.rows[0].reader
         tallies = tally(read_rows(folder / ITEMS))
-        return cls(results, {row: one for (reader, row), one in tallies.items() if reader == first})
+        tokens = {row.row: row.context_tokens.mean for row in results.rows if row.reader == first}
+        return cls(results, {row: one for (reader, row), one in tallies.items() if reader == first}, tokens)
+
+    def joined(self, report: Path) -> Run:
+        """With the rows of a report that are not here.
+
+        A report has each user's accuracy in the order of the users, and no ids.
+
+        Raises:
+            UsageError: If its users or pairs are others, or users have different numbers of pairs.
+        """
+        path = report / RESULTS if report.is_dir() else report
+        try:
+            said = json.loads(path.read_text(encoding="utf-8"))
+            found = [row for row in said["rows"] if row["reader"] == said["rows"][0]["reader"]]
+            drawn = _drawn(said["manifest"], next(row["kinds"] for row in found if row["row"] == "none"))
+        except (OSError, ValueError, LookupError, TypeError, StopIteration) as error:
+            raise UsageError(f"{path} is no report of popi eval that can be read ({error!r}).") from error
+        counts = self.rows["none"].pairs
+        each = set(counts.values())
+        kinds = {kind: asdict(one) for kind, one in self.results.row("none").kinds.items()}
+        if drawn != _drawn(self.results.manifest, kinds) or len(each) != 1:
+            raise UsageError(f"{path} is not of the same users and pairs, as many of each user.")
+        [pairs] = each
+        rows, tokens = dict(self.rows), dict(self.tokens)
+        for row in found:
+            if row["row"] not in self.rows:
+                credit = {user: share * pairs for user, share in zip(counts, row["per_user"], strict=True)}
+                rows[row["row"]] = Tally(credit=credit, pairs=counts)
+                tokens[row["row"]] = row["context_tokens"]["mean"]
+        return Run(self.results, rows, tokens)
 
     def minus(self, one: str, other: str) -> Interval:
         """Accuracy of a row minus that of another, on the same pairs."""
@@ -115,27 +151,40 @@ def _form(run: Run, row: str) -> Iterator[tuple[str, str, str]]:
         yield "quotes at most 15 %, 8 words in a row", found, "met" if met else "NOT met"
     signals = next((one for one in ("raw", "raw-trained") if one in run.rows), None)
     if signals:
-        mine, raw = (run.results.row(name).context_tokens.mean for name in (row, signals))
+        mine, raw = run.tokens[row], run.tokens[signals]
         yield "a tenth of the raw signals' tokens", f"{mine:.0f} of {raw:.0f}", "met" if mine <= raw / 10 else "NOT met"
 
 
+def _drawn(manifest: Mapping[str, Any], kinds: Mapping[str, Mapping[str, Any]]) -> tuple[object, ...]:
+    """What two runs on the same users have in common: how many, how many pairs of each kind, and from which draw."""
+    counts = {kind: (one["users"], one["items"]) for kind, one in kinds.items()}
+    draw = [manifest["config"][name] for name in ("split", "limit", "seed")]
+    return manifest["data"]["users"], manifest["data"]["pairs"], counts, draw
+
+
 def main() -> None:
-    if len(sys.argv) not in {3, 4}:
-        sys.exit(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("row")
+    parser.add_argument("other", nargs="?")
+    parser.add_argument("--rivals", type=Path, nargs="*", default=(), metavar="REPORT")
+    given = parser.parse_args()
     try:
-        run = Run.read(Path(sys.argv[1]))
+        run = Run.read(given.run)
+        for report in given.rivals:
+            run = run.joined(report)
     except UsageError as error:
         sys.exit(str(error))
-    for name in sys.argv[2:]:
+    for name in filter(None, (given.row, given.other)):
         if name not in run.rows:
             sys.exit(f"The run has no row {name}. It has: {', '.join(run.rows)}.")
     data = run.results.manifest["data"]
     name = Path(data["name"]).name
-    title = f"`{sys.argv[2]}` on {name}, {data['split']}: {data['users']} users, {data['pairs']} pairs"
-    table(title, ("bar", "found", "verdict"), bars(run, sys.argv[2]))
-    if sys.argv[3:]:
-        row, other = sys.argv[2:]
-        table(f"`{row}` minus `{other}`, points", ("row", "found"), against(run, row, other))
+    title = f"`{given.row}` on {name}, {data['split']}: {data['users']} users, {data['pairs']} pairs"
+    table(title, ("bar", "found", "verdict"), bars(run, given.row))
+    if given.other:
+        found = against(run, given.row, given.other)
+        table(f"`{given.row}` minus `{given.other}`, points", ("row", "found"), found)
 
 
 def against(run: Run, row: str, other: str) -> list[tuple[str, str]]:

@@ -9,6 +9,8 @@ import pytest
 from support.runs import item, write_run
 
 from benchmarks.bars import Run, against, bars
+from popi_sdk import UsageError
+from popi_sdk.evals import write_report
 
 USERS = [f"user{number}" for number in range(12)]
 PERFECT = (1.0, 1.0, 1.0, 1.0)
@@ -114,3 +116,27 @@ def test_contested_pairs_and_another_model(tmp_path: Path) -> None:
     assert said["above `population`, contested pairs"][0].startswith("+66.7")
     assert said["above `population`, contested pairs"][1] == "met"
     assert [(name, what.split()[0]) for name, what in against(run, "joint", "start")] == [("`joint`", "+25.0")]
+
+
+def test_rivals_of_an_earlier_report(tmp_path: Path) -> None:
+    def lines(rows: Mapping[str, tuple[float, ...]], users: list[str] = USERS) -> list[dict[str, object]]:
+        return [
+            item(row, user, pair, delta, kind="tone" if pair else "length", context_tokens=300 if row == "raw" else 20)
+            for row, deltas in ({"none": (0.0,) * 4} | dict(rows)).items()
+            for user in users
+            for pair, delta in enumerate(deltas)
+        ]
+
+    earlier = {"joint": PERFECT, "population": CHANCE, "raw": POOR}
+    write_report(write_run(tmp_path / "earlier", lines(earlier), trained=["joint"]))
+    (tmp_path / "earlier" / "items.jsonl").unlink()
+    mine = Run.read(write_run(tmp_path / "mine", lines({"joint": GOOD}), trained=["joint"]))
+    assert not [bar for bar, _, _ in bars(mine, "joint") if "population" in bar]
+    said = {bar: (text, verdict) for bar, text, verdict in bars(mine.joined(tmp_path / "earlier"), "joint")}
+    assert said["above `population`"] == ("+25.0 (+25.0 to +25.0)", "met")  # GOOD, not the other's PERFECT
+    assert said["above `raw`"] == ("+50.0 (+50.0 to +50.0)", "met")
+    fewer = Run.read(write_run(tmp_path / "fewer", lines({"joint": GOOD}, USERS[1:]), trained=["joint"]))
+    with pytest.raises(UsageError, match="not of the same users and pairs"):
+        fewer.joined(tmp_path / "earlier")
+    with pytest.raises(UsageError, match="no report of popi eval"):
+        mine.joined(tmp_path / "nothing")
