@@ -1,6 +1,8 @@
-"""An adapter for each user, the approach that POPI calls prohibitive: what it reaches on StyleWorld, and what it costs.
+"""An adapter for each user, the approach that POPI calls prohibitive: what it reaches, and what it costs.
 
-    python -m benchmarks.per_user [--users 20] [--steps 20]
+    python -m benchmarks.per_user [DATA] [--users 20] [--steps 20]
+
+DATA is StyleWorld if nothing else is said, or whatever `popi eval` takes; its users need pairs among their signals.
 
 Each user's generator is tuned by DPO on the pairs among that user's own signals, two a step, and measured on the
 held-out pairs. The rate is chosen on train users (the first half as many), the figure is of dev users.
@@ -9,6 +11,7 @@ held-out pairs. The rate is chosen on train users (the first half as many), the 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from popi_sdk.data import open_data
 from popi_sdk.models.causal_lm import load_causal_lm
@@ -21,6 +24,7 @@ RATES = (1e-4, 1e-3)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", nargs="?", default="styleworld")
     parser.add_argument("--users", type=int, default=20, help="of dev (default 20)")
     parser.add_argument("--steps", type=int, default=20, help="for each user (default 20)")
     given = parser.parse_args()
@@ -34,7 +38,7 @@ def main() -> None:
             generator_lr=rate,
         )
         model = load_causal_lm(dtype="bfloat16")  # anew: the last adapters are on the one that was tuned
-        found = train_per_user(config, open_data("styleworld", split=split, limit=users, seed=0), model=model)
+        found = train_per_user(config, open_data(given.data, split=split, limit=users, seed=0), model=model)
         rows.append(
             (
                 split,
@@ -54,7 +58,7 @@ def main() -> None:
     tuned("dev", given.users, best)
     print(machine())
     head = ("split", "rate", "users", "accuracy, %", "seconds a user", "MB a user")
-    table(f"An adapter for each user, {given.steps} steps of 2 pairs", head, rows)
+    table(f"An adapter for each user of {Path(given.data).name}, {given.steps} steps of 2 pairs", head, rows)
 
 
 if __name__ == "__main__":
