@@ -7,17 +7,17 @@ ROW is the model's name in the run, of which the other rows are taken if they ar
 interval includes both, it is open, and of fewer than ten users nothing can be said. "Not below" is with 2 points to
 spare. Where it is known what most people prefer, the pairs where that is the other response are judged too. OTHER is a
 row that ROW is held against as well, with what each reads and who reads it. Shares of gold's gain, quoting and tokens
-are judged by the figures themselves. REPORT is a results.json, or a folder with one, of the same users and pairs: rows
-that RUN lacks are taken from there.
+are judged by the figures themselves. REPORT is a results.json, or a folder with one, of the same users, each with as
+many pairs: rows that RUN lacks are taken from there, but for their contested pairs. Of data with other descriptions
+(`styleworld` and `styleworld-shown`) those of gold stay out.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,9 @@ from popi_sdk import UsageError
 from popi_sdk.evals.journal import read_rows
 from popi_sdk.evals.manifest import ITEMS
 from popi_sdk.evals.metrics import Interval
-from popi_sdk.evals.report import RESULTS
 from popi_sdk.evals.results import Results, Tally, read_results, tally
 
-from .report import table
+from .report import read_report, table
 
 SPARE = 0.02
 GAIN = 0.1  # of gold over another user's gold, below which there is a floor effect
@@ -57,27 +56,25 @@ class Run:
         A report has each user's accuracy in the order of the users, and no ids.
 
         Raises:
-            UsageError: If its users or pairs are others, or users have different numbers of pairs.
+            UsageError: If it is of other users, pairs or another reader, or users have different numbers of pairs.
         """
-        path = report / RESULTS if report.is_dir() else report
-        try:
-            said = json.loads(path.read_text(encoding="utf-8"))
-            found = [row for row in said["rows"] if row["reader"] == said["rows"][0]["reader"]]
-            drawn = _drawn(said["manifest"], next(row["kinds"] for row in found if row["row"] == "none"))
-        except (OSError, ValueError, LookupError, TypeError, StopIteration) as error:
-            raise UsageError(f"{path} is no report of popi eval that can be read ({error!r}).") from error
-        counts = self.rows["none"].pairs
-        each = set(counts.values())
-        kinds = {kind: asdict(one) for kind, one in self.results.row("none").kinds.items()}
-        if drawn != _drawn(self.results.manifest, kinds) or len(each) != 1:
-            raise UsageError(f"{path} is not of the same users and pairs, as many of each user.")
-        [pairs] = each
+        manifest, found = read_report(report)
+        mine, counts = self.results.manifest, self.rows["none"].pairs
+        if len(set(counts.values())) != 1:
+            raise UsageError(
+                f"Users have different numbers of pairs here: what {report} says of each cannot be paired."
+            )
+        if _drawn(manifest) != _drawn(mine):
+            raise UsageError(f"{report} is of other users, pairs, or another reader: {_drawn(manifest)}.")
+        described = manifest["data"]["digest"] == mine["data"]["digest"]
         rows, tokens = dict(self.rows), dict(self.tokens)
         for row in found:
-            if row["row"] not in self.rows:
+            name = row["row"]
+            if name not in self.rows and (described or "gold" not in name.split(":")):
+                pairs = next(iter(counts.values()))
                 credit = {user: share * pairs for user, share in zip(counts, row["per_user"], strict=True)}
-                rows[row["row"]] = Tally(credit=credit, pairs=counts)
-                tokens[row["row"]] = row["context_tokens"]["mean"]
+                rows[name] = Tally(credit=credit, pairs=counts)
+                tokens[name] = row["context_tokens"]["mean"]
         return Run(self.results, rows, tokens)
 
     def minus(self, one: str, other: str) -> Interval:
@@ -155,11 +152,19 @@ def _form(run: Run, row: str) -> Iterator[tuple[str, str, str]]:
         yield "a tenth of the raw signals' tokens", f"{mine:.0f} of {raw:.0f}", "met" if mine <= raw / 10 else "NOT met"
 
 
-def _drawn(manifest: Mapping[str, Any], kinds: Mapping[str, Mapping[str, Any]]) -> tuple[object, ...]:
-    """What two runs on the same users have in common: how many, how many pairs of each kind, and from which draw."""
-    counts = {kind: (one["users"], one["items"]) for kind, one in kinds.items()}
-    draw = [manifest["config"][name] for name in ("split", "limit", "seed")]
-    return manifest["data"]["users"], manifest["data"]["pairs"], counts, draw
+def _drawn(manifest: Mapping[str, Any]) -> dict[str, object]:
+    """What two runs on the same users and pairs have in common.
+
+    The data's digest where it has no other world with the same users; StyleWorld's two differ in their descriptions.
+    """
+    data, config = manifest["data"], manifest["config"]
+    worlds = {"styleworld", "styleworld-shown"}
+    found = {"data": "styleworld" if data["name"] in worlds else data["digest"], "reader": manifest["model"]["name"]}
+    return (
+        found
+        | {name: data[name] for name in ("users", "pairs")}
+        | {name: config[name] for name in ("split", "limit", "seed", "raw_budget")}
+    )
 
 
 def main() -> None:
@@ -171,13 +176,15 @@ def main() -> None:
     given = parser.parse_args()
     try:
         run = Run.read(given.run)
+        own = list(run.rows)
         for report in given.rivals:
             run = run.joined(report)
     except UsageError as error:
         sys.exit(str(error))
-    for name in filter(None, (given.row, given.other)):
-        if name not in run.rows:
-            sys.exit(f"The run has no row {name}. It has: {', '.join(run.rows)}.")
+    if given.row not in own:
+        sys.exit(f"The run has no row {given.row}. It has: {', '.join(own)}.")
+    if given.other and given.other not in run.rows:
+        sys.exit(f"There is no row {given.other}. There are: {', '.join(run.rows)}.")
     data = run.results.manifest["data"]
     name = Path(data["name"]).name
     title = f"`{given.row}` on {name}, {data['split']}: {data['users']} users, {data['pairs']} pairs"

@@ -10,48 +10,53 @@ own generator; the same of the untouched base.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from popi_sdk import UsageError
 from popi_sdk.evals.metrics import Interval
-from popi_sdk.evals.report import RESULTS
 
-from .report import ROOT, table
+from .report import ROOT, read_report, table
 
 PICTURE = ROOT / "docs" / "assets" / "styleworld-stages.svg"
-LINES = {
-    "own summaries, own generator": "{}",
-    "the truth, own generator": "{}:gold",
-    "own summaries, untouched base": "{}:frozen",
-    "the truth, untouched base": "gold",
-}
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is drawn of each stage: its name, the row, with {} for the stage, and how."""
+
+    name: str
+    row: str
+    colour: int
+    truth: bool
+
+
+LINES = (
+    Line("own summaries, own generator", "{}", 0, truth=False),
+    Line("the truth, own generator", "{}:gold", 0, truth=True),
+    Line("own summaries, untouched base", "{}:frozen", 1, truth=False),
+    Line("the truth, untouched base", "gold", 1, truth=True),
+)
 
 
 def main(report: Path, stages: Mapping[str, int]) -> None:
-    rows = accuracies(report)
-    for stage in stages:
-        if stage not in rows:
-            sys.exit(f"{report} has no row {stage}. It has: {', '.join(rows)}.")
-    head = ("stage", "descriptions learnt", *(f"{line}, %" for line in LINES))
+    try:
+        _, found = read_report(report)
+    except UsageError as error:
+        sys.exit(str(error))
+    rows = {row["row"]: Interval(**row["accuracy"]) for row in found}
+    for name in (line.row.format(stage) for stage in stages for line in LINES):
+        if name not in rows:
+            sys.exit(f"{report} has no row {name}. It has: {', '.join(rows)}.")
+    head = ("stage", "descriptions learnt", *(f"{line.name}, %" for line in LINES))
     cells = [
-        (f"`{stage}`", f"{count:,}", *(rows[name.format(stage)].percent() for name in LINES.values()))
+        (f"`{stage}`", f"{count:,}", *(rows[line.row.format(stage)].percent() for line in LINES))
         for stage, count in stages.items()
     ]
     table("Own summaries and the truth, stage by stage", head, cells)
     draw(rows, stages)
-
-
-def accuracies(report: Path) -> dict[str, Interval]:
-    """Of every row of the first reader."""
-    path = report / RESULTS if report.is_dir() else report
-    try:
-        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    except (OSError, ValueError, KeyError) as error:
-        sys.exit(f"{path} is no report of popi eval that can be read ({error!r}).")
-    return {row["row"]: Interval(**row["accuracy"]) for row in rows if row["reader"] == rows[0]["reader"]}
 
 
 def draw(rows: Mapping[str, Interval], stages: Mapping[str, int]) -> None:
@@ -60,19 +65,19 @@ def draw(rows: Mapping[str, Interval], stages: Mapping[str, int]) -> None:
 
     figure, (axes,) = new_axes(7.2, 4.2)
     places = range(len(stages))
-    for number, (line, name) in enumerate(LINES.items()):
-        found = [rows[name.format(stage)] for stage in stages]
+    for number, line in enumerate(LINES):
+        found = [rows[line.row.format(stage)] for stage in stages]
         spread = [[100 * (one.mean - one.low) for one in found], [100 * (one.high - one.mean) for one in found]]
         axes.errorbar(
             [place + 0.05 * (number - 1.5) for place in places],  # beside one another, so that intervals can be seen
             [100 * one.mean for one in found],
             yerr=spread,
-            fmt="o" + ("--" if "truth" in line else "-"),
-            color=COLOURS[number // 2],
-            markerfacecolor="white" if "truth" in line else COLOURS[number // 2],
+            fmt="o--" if line.truth else "o-",
+            color=COLOURS[line.colour],
+            markerfacecolor="white" if line.truth else COLOURS[line.colour],
             capsize=3,
             linewidth=1.6,
-            label=line,
+            label=line.name,
         )
     axes.axhline(50, color=GREY, linewidth=1)
     axes.set_xticks(places, [f"{stage}\n{count:,}" for stage, count in stages.items()])

@@ -11,7 +11,7 @@ held-out pairs. The rate is chosen on train users (the first half as many), the 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import sys
 
 from popi_sdk.data import open_data
 from popi_sdk.models.causal_lm import load_causal_lm
@@ -52,13 +52,18 @@ def main() -> None:
         print(rows[-1], flush=True)
         return found
 
+    data = open_data(given.data, split="train")
+    if data.split != "train":  # else the rate would be chosen on those who are measured
+        sys.exit(
+            f"{given.data} names no splits. The rate is chosen on its train users, the figure is of its dev users."
+        )
     rows: list[tuple[object, ...]] = []
     searched = {rate: tuned("train", max(2, given.users // 2), rate) for rate in RATES}
     best = max(RATES, key=lambda rate: searched[rate].accuracy.mean)
     tuned("dev", given.users, best)
     print(machine())
     head = ("split", "rate", "users", "accuracy, %", "seconds a user", "MB a user")
-    table(f"An adapter for each user of {Path(given.data).name}, {given.steps} steps of 2 pairs", head, rows)
+    table(f"An adapter for each user of {data.name}, {given.steps} steps of 2 pairs", head, rows)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import statistics
@@ -9,8 +10,11 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import popi_sdk
+from popi_sdk import UsageError
+from popi_sdk.evals.report import RESULTS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -43,6 +47,26 @@ def machine() -> str:
         f"Python {platform.python_version()}, "
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     )
+
+
+def read_report(report: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What results.json of a `popi eval` run says of the run, and the rows of its first reader.
+
+    Args:
+        report: The file, or a folder with one.
+
+    Raises:
+        UsageError: If it cannot be read.
+    """
+    path = report / RESULTS if report.is_dir() else report
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        if said["format"] != 1:
+            raise ValueError(f"format {said['format']}")
+        rows = [row for row in said["rows"] if row["reader"] == said["rows"][0]["reader"]]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UsageError(f"{path} is no report of popi eval that can be read ({error!r}).") from error
+    return said["manifest"], rows
 
 
 def python(*arguments: str) -> str:

@@ -2,15 +2,16 @@
 
 Each run becomes a folder with its page, its text and its figures, and a block of the table in docs/results/index.md,
 in place of the one that it had; other blocks stay. Its folder is called as its data, or as its data and what it is
-about: `styleworld-trained`. Texts of users are shown only where the data may be shown. The summaries of ten users by
-trained models are shown of data whose licence allows what is made from it to be passed on, so not of jester.
+about: `styleworld-trained`. Texts of users are shown only where nobody real wrote them. The summaries of ten users by
+trained models are shown there too, and where the licence of real people's data allows it, so not of jester: without
+ids, and of those models alone that do not quote.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from popi_sdk.evals import Results, write_report
@@ -24,7 +25,14 @@ from .report import ROOT
 
 _RESULTS = ROOT / "docs" / "results"
 _SHOWN = ("styleworld", "model_written_personas")
-_WRITTEN = (*_SHOWN, "polis", "ukp_convarg")
+_ATTRIBUTION = {
+    "polis": "Data was gathered using the Polis software (compdemocracy.org/polis) and is sub-licensed under CC BY 4.0 "
+    "with Attribution to The Computational Democracy Project.",
+    "ukp_convarg": "Data: UKPConvArg1, Habernal and Gurevych, ACL 2016, CC BY 4.0.",
+}
+"""Real people's data of which summaries may be passed on, and who is to be named."""
+
+_LONGEST_QUOTE = 8  # words
 _PRINTED = 10  # users whose summaries are shown
 _FILES = ("report.html", "report.md", "results.json")
 _BLOCK = re.compile(r"(<!-- table -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -45,10 +53,10 @@ def main(runs: Iterable[Path]) -> None:
             text = (run / name).read_text(encoding="utf-8")
             (folder / name).write_text(_without_folders(text, results), encoding="utf-8")
         (folder / "rows.svg").write_text(_picture(results), encoding="utf-8")
-        texts = _summaries(run, results) if data in _WRITTEN else ""
+        texts = _summaries(run, results, data) if shown or data in _ATTRIBUTION else {}
         if texts:
-            (folder / "summaries.md").write_text(texts, encoding="utf-8")
-        blocks[run.name] = _block(run.name, results, printed=texts.count("\n**"))
+            (folder / "summaries.md").write_text(_page(run.name, texts, _ATTRIBUTION.get(data)), encoding="utf-8")
+        blocks[run.name] = _block(run.name, results, printed=len(texts))
     table = "\n".join(blocks[name] for name in sorted(blocks))
     index.write_text(_BLOCK.sub(lambda match: f"{match[1]}{table}\n{match[3]}", index.read_text()))
 
@@ -67,18 +75,27 @@ def _picture(results: Results) -> str:
     return picture.replace("<svg ", '<svg style="background: white" ', 1)
 
 
-def _summaries(run: Path, results: Results) -> str:
-    """What trained models wrote of the first users, beside the gold description; nothing where none is trained."""
-    writers = {row.row.partition(":")[0] for row in results.rows if row.trained and row.summaries}
+def _summaries(run: Path, results: Results, data: str) -> dict[str, dict[str, str]]:
+    """What trained models wrote of the first users, beside the gold description, by user and writer.
+
+    Nothing where none is trained; of real people, nothing by a model that quotes them.
+    """
+    facts = {row.row: row.summaries for row in results.rows if row.trained and row.summaries}
+    writers = {row for row, said in facts.items() if data in _SHOWN or (said.longest_quote or 0) <= _LONGEST_QUOTE}
     by_user: dict[str, dict[str, str]] = {}
     for line in read_rows(run / SUMMARIES):
-        if line.get("writer") in writers | {"gold"} and "text" in line:
+        if writers and line.get("writer") in writers | {"gold"} and "text" in line:
             by_user.setdefault(line["user_id"], {})[line["writer"]] = " ".join(line["text"].split())
-    parts = [f"# What trained models wrote on {run.name}", "Of the first users of the run, whoever they are."]
-    for user, texts in list(by_user.items())[:_PRINTED]:
-        said = [f"- `{writer}`: {text or '(nothing)'}" for writer, text in sorted(texts.items())]
+    names = by_user if data in _SHOWN else [f"user {number}" for number in range(1, len(by_user) + 1)]
+    return dict(list(zip(names, by_user.values(), strict=True))[:_PRINTED])
+
+
+def _page(name: str, texts: Mapping[str, Mapping[str, str]], attribution: str | None) -> str:
+    parts = [f"# What trained models wrote on {name}", "Of the first users of the run, whoever they are."]
+    for user, by_writer in texts.items():
+        said = [f"- `{writer}`: {text or '(nothing)'}" for writer, text in sorted(by_writer.items())]
         parts.append("\n".join([f"**{user}**", "", *said]))
-    return "\n\n".join(parts) + "\n" if writers else ""
+    return "\n\n".join([*parts, *([attribution] if attribution else [])]) + "\n"
 
 
 def _block(name: str, results: Results, *, printed: int) -> str:

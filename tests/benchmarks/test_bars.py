@@ -118,25 +118,59 @@ def test_contested_pairs_and_another_model(tmp_path: Path) -> None:
     assert [(name, what.split()[0]) for name, what in against(run, "joint", "start")] == [("`joint`", "+25.0")]
 
 
-def test_rivals_of_an_earlier_report(tmp_path: Path) -> None:
-    def lines(rows: Mapping[str, tuple[float, ...]], users: list[str] = USERS) -> list[dict[str, object]]:
-        return [
-            item(row, user, pair, delta, kind="tone" if pair else "length", context_tokens=300 if row == "raw" else 20)
-            for row, deltas in ({"none": (0.0,) * 4} | dict(rows)).items()
-            for user in users
-            for pair, delta in enumerate(deltas)
-        ]
+def lines(rows: Mapping[str, tuple[float, ...]], users: list[str] = USERS) -> list[dict[str, object]]:
+    """Margins for everybody but the first user, for whom they are turned round."""
+    return [
+        item(row, user, pair, -delta if user == users[0] else delta, context_tokens=300 if row == "raw" else 20)
+        for row, deltas in ({"none": (0.0,) * 4} | dict(rows)).items()
+        for user in users
+        for pair, delta in enumerate(deltas)
+    ]
 
-    earlier = {"joint": PERFECT, "population": CHANCE, "raw": POOR}
-    write_report(write_run(tmp_path / "earlier", lines(earlier), trained=["joint"]))
-    (tmp_path / "earlier" / "items.jsonl").unlink()
+
+def earlier(folder: Path, **options: object) -> Path:
+    """A report whose items are gone."""
+    rows = {"joint": PERFECT, "population": GOOD, "raw": POOR, "gold": GOOD}
+    write_report(write_run(folder, lines(rows), trained=["joint"], **options))
+    (folder / "items.jsonl").unlink()
+    return folder
+
+
+def test_rivals_of_an_earlier_report(tmp_path: Path) -> None:
     mine = Run.read(write_run(tmp_path / "mine", lines({"joint": GOOD}), trained=["joint"]))
     assert not [bar for bar, _, _ in bars(mine, "joint") if "population" in bar]
-    said = {bar: (text, verdict) for bar, text, verdict in bars(mine.joined(tmp_path / "earlier"), "joint")}
-    assert said["above `population`"] == ("+25.0 (+25.0 to +25.0)", "met")  # GOOD, not the other's PERFECT
-    assert said["above `raw`"] == ("+50.0 (+50.0 to +50.0)", "met")
+    both = mine.joined(earlier(tmp_path / "earlier"))
+    said = {bar: (text, verdict) for bar, text, verdict in bars(both, "joint")}
+    # User by user the two are alike, also for the one for whom all is turned round: the interval has no width.
+    assert said["above `population`"] == ("+0.0 (+0.0 to +0.0)", "NOT met")
+    assert said["above `raw`"][0].startswith("+41.7 ")  # 11 of 12 users at +50, one at -50; not PERFECT, the other's
+    assert said["a tenth of the raw signals' tokens"] == ("20 of 300", "met")
+    assert "gold" in both.rows
+
+
+def test_gold_of_other_descriptions_stays_out(tmp_path: Path) -> None:
+    mine = Run.read(
+        write_run(
+            tmp_path / "mine", lines({"joint": GOOD}), trained=["joint"], digest="e" * 64, name="styleworld-shown"
+        )
+    )
+    both = mine.joined(earlier(tmp_path / "earlier", name="styleworld"))
+    assert {"population", "raw"} < set(both.rows)
+    assert "gold" not in both.rows
+
+
+def test_what_cannot_be_paired(tmp_path: Path) -> None:
+    report = earlier(tmp_path / "earlier")
     fewer = Run.read(write_run(tmp_path / "fewer", lines({"joint": GOOD}, USERS[1:]), trained=["joint"]))
-    with pytest.raises(UsageError, match="not of the same users and pairs"):
-        fewer.joined(tmp_path / "earlier")
+    with pytest.raises(UsageError, match="of other users, pairs, or another reader"):
+        fewer.joined(report)
+    others = Run.read(write_run(tmp_path / "others", lines({"joint": GOOD}), trained=["joint"], digest="e" * 64))
+    with pytest.raises(UsageError, match="of other users, pairs, or another reader"):
+        others.joined(report)
+    uneven = Run.read(
+        write_run(tmp_path / "uneven", [one for one in lines({}) if (one["user_id"], one["pair"]) != ("user0", 3)])
+    )
+    with pytest.raises(UsageError, match="different numbers of pairs"):
+        uneven.joined(report)
     with pytest.raises(UsageError, match="no report of popi eval"):
-        mine.joined(tmp_path / "nothing")
+        fewer.joined(tmp_path / "nothing")
