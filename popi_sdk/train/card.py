@@ -16,10 +16,7 @@ from ..models import _hub  # noqa: F401 - before the hub's client is loaded
 from ..models.catalog import CATALOG
 from ..models.trained import MANIFEST
 
-__all__ = ["CARD", "FRESH", "Reports", "card", "write_card"]
-
-Reports = str | Path | Sequence[str | Path]
-"""Runs of `popi eval`: the folder of one or its results.json, or several of them."""
+__all__ = ["CARD", "FRESH", "card", "write_card"]
 
 CARD = "README.md"
 FRESH = ".new-"
@@ -40,7 +37,9 @@ _LIMITS = """- A summary is a model's guess at what somebody prefers: it can be 
 - The adapters mean nothing on another base than the one whose digest stands there; popi_sdk refuses it."""
 
 
-def write_card(directory: str | Path, *, name: str | None = None, report: Reports | None = None) -> Path:
+def write_card(
+    directory: str | Path, *, name: str | None = None, report: str | Path | Sequence[str | Path] | None = None
+) -> Path:
     """Write README.md anew, for example after an evaluation.
 
     Args:
@@ -98,7 +97,7 @@ def card(facts: Mapping[str, Any], name: str, results: Sequence[Mapping[str, Any
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n"))
 
 
-def _several(report: Reports | None) -> Sequence[str | Path]:
+def _several(report: str | Path | Sequence[str | Path] | None) -> Sequence[str | Path]:
     if report is None:
         return ()
     return [report] if isinstance(report, str | Path) else report

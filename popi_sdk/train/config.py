@@ -48,9 +48,9 @@ class TrainConfig(BaseModel):
         start: A trained directory, a repository of the hub, or `popi-135m`, whose inferrer and generator this run goes
             on from; None for the base itself. Its `adapters`, `budget` and `input_budget` hold where none are given.
         schedule: `joint`: every step updates inferrer and generator, and the forward pass that gives a summary's reward
-            gives the generator's gradient. `sequential`: the inferrer against the generator as it is, which in the
-            first round of a run from the base is the untouched base; then the generator on a stored summary of each
-            user that it draws; `rounds` repeats it. `population` and `raw-trained` are the rivals: the generator
+            gives the generator's gradient. `sequential`: the inferrer against the generator as it is, which is the
+            base where nothing has trained it yet; then the generator on a stored summary of each user that it draws;
+            `rounds` repeats it. `population` and `raw-trained` are the rivals: the generator
             alone, on the same pairs behind bare prompts, or behind the clipped signals themselves.
         steps: Optimizer steps; of `sequential`: of each model in each round.
         rounds: Of `sequential`.

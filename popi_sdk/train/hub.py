@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from ..errors import AuthenticationError, BackendConnectionError, BackendError, 
 from ..models import _hub  # noqa: F401 - before the hub's client is loaded
 from ..models.trained import MANIFEST, PARTS, read_trained
 from ..settings import get_settings
-from .card import CARD, Reports, write_card
+from .card import CARD, write_card
 
 __all__ = ["push_to_hub"]
 
@@ -24,7 +24,7 @@ def push_to_hub(
     *,
     private: bool | None = None,
     token: str | None = None,
-    report: Reports | None = None,
+    report: str | Path | Sequence[str | Path] | None = None,
 ) -> str:
     """Upload a trained directory in one commit, and let its card name the repository.
 

@@ -16,16 +16,15 @@ from .learner import GeneratorLearner, Judged
 __all__ = ["drawn_in", "teach"]
 
 
-def drawn_in(phase: str, examples: int, config: TrainConfig, users: int | None = None) -> list[int]:
+def drawn_in(phase: str, count: int, config: TrainConfig) -> list[int]:
     """The numbers of the examples that `teach` draws in all steps of a phase, each once, in ascending order.
 
     Args:
         phase: Which of `config.phases`.
-        examples: How many there are.
+        count: How many examples there are.
         config: Steps of the phases, users in a step.
-        users: As for `teach`.
     """
-    steps = islice(batches(examples, config, users), config.phases[phase])
+    steps = islice(batches(count, config), config.phases[phase])
     return sorted({at for step in steps for at in step})
 
 

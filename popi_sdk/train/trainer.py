@@ -360,16 +360,15 @@ class PopiTrainer:
         )
 
     def _sampled(self, phase: str) -> list[str]:
-        """A summary by the inferrer as it is for each user whom the phase draws, sampled again the same; else empty."""
+        """For each user whom the phase draws a summary by the inferrer as it is; empty for the others.
+
+        Sampled again, they are the same.
+        """
         drawn = drawn_in(phase, len(self.train_examples), self.config)
-        options: dict[str, Any] = {
-            "count": 1,
-            "temperature": self.config.temperature,
-            "seed": f"{self.config.seed}/{phase}",
-        }
+        heat, seed = self.config.temperature, f"{self.config.seed}/{phase}"
         rows = self.processes.spread(
             [self.train_examples[at] for at in drawn],
-            lambda part: sample_summaries(self.networks, self.encoder, part, **options),
+            lambda part: sample_summaries(self.networks, self.encoder, part, count=1, temperature=heat, seed=seed),
         )
         written = {at: row[0].text for at, row in zip(drawn, rows, strict=True)}
         return [written.get(at, "") for at in range(len(self.train_examples))]

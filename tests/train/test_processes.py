@@ -181,7 +181,7 @@ def test_what_fails_in_one_process_ends_both_and_is_said_once(tmp_path: Path, ti
 def test_the_command_of_the_docs_by_accelerates_launcher(tmp_path: Path, tiny_folder: Path) -> None:
     file = tmp_path / "my-run.yaml"
     output = tmp_path / "my-popi"
-    numbers = {"steps": 1, "users_per_step": 2, "group_size": 2, "budget": 4, "dtype": "float32", "eval_every": 0}
+    numbers = {"steps": 1, "users_per_step": 2, "group_size": 2, "budget": 4, "dtype": "float32", "warmup": 0.0}
     file.write_text(
         json.dumps({"data": "tinyworld", "limit": 6, "base_model": str(tiny_folder), "output": str(output)} | numbers)
     )

@@ -56,23 +56,27 @@ def test_a_sequential_round_trains_one_after_the_other(trainer) -> None:
 
 
 def test_summaries_are_written_for_those_alone_who_are_drawn(trainer, monkeypatch) -> None:
-    built = trainer(schedule="sequential", steps=1)
-    written, read = [], []
+    built = trainer(schedule="sequential", steps=2, rounds=2)
+    written, read = {}, []
     sample, learn = rollout.sample_summaries, GeneratorLearner.learn
 
     def noting(networks, encoder, examples, *, count, **options):
         found = sample(networks, encoder, examples, count=count, **options)
         if count == 1 and options["temperature"]:
-            written.extend(zip((one.user_id for one in examples), (row[0].text for row in found), strict=True))
+            texts = {one.user_id: row[0].text for one, row in zip(examples, found, strict=True)}
+            written[options["seed"]] = texts
         return found
 
     monkeypatch.setattr("popi_sdk.train.trainer.sample_summaries", noting)
     monkeypatch.setattr(GeneratorLearner, "learn", lambda self, judged: read.extend(judged) or learn(self, judged))
     built.train()
-    drawn = next(batches(len(built.train_examples), built.config))
-    assert {user for user, _ in written} == {built.train_examples[at].user_id for at in drawn}
-    assert len(written) < len(built.train_examples)
-    assert [one.context for one in read] == [dict(written)[built.train_examples[at].user_id] for at in drawn]
+    order = batches(len(built.train_examples), built.config)
+    drawn = [built.train_examples[at].user_id for at in [*next(order), *next(order)]]
+    assert len(drawn) == 4 < len(built.train_examples)
+    assert list(written) == ["0/generator 1", "0/generator 2"]
+    assert all(texts.keys() == set(drawn) for texts in written.values())
+    assert [one.context for one in read] == [texts[user] for texts in written.values() for user in drawn]
+    assert all(one.context for one in read)
 
 
 @pytest.mark.parametrize(("schedule", "context"), [("population", "none"), ("raw-trained", "signals")])
