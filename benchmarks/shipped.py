@@ -13,7 +13,7 @@ DATA is the folder with the collected data sets, DIR where each stage writes its
 - `reread`: from there, both go on: the inferrer with 1,024 tokens of signals instead of 400, and six times the users a
   step, the generator with six times the pairs; five minutes of an H200 each.
   What the package ships as `popi-135m` is the result of this stage (`python -m benchmarks.ship DIR/reread TARGET`).
-- `rejoin`: from there, both learn together, by a reward that tells more; not run to its end yet.
+- `rejoin`: from there, both learn together, by a reward that tells more; run in small alone, see docs/results.
 - `joint`: from `widen`, both learn together.
 - `sequential`: from `widen` too: the inferrer alone, then the generator on its summaries.
 - `paper`: the same with the numbers of the released recipe, but for rates and adapters.
