@@ -21,6 +21,7 @@ DATA is the folder with the collected data sets, DIR where each stage writes its
   all stages of the generator together, counted behind each summary.
 - `opinions`, `opinions-population`, `opinions-raw`: the same for polis and ukp_convarg, where nobody is described;
   evaluated, never shipped: political opinions.
+- `jokes-population`, `jokes-raw`: the rivals for jester, whose texts nothing that is shipped may be made of.
 
 Learnt from are users of StyleWorld, with the wide wordings, and the model-written personas of Perez et al. 2022 (CC BY
 4.0), those of politics and religion left out: a summary must not sort people by either. Dev users of StyleWorld are
@@ -162,6 +163,8 @@ STAGES: dict[str, dict[str, Any]] = {
     "opinions": TO_THE_END | {"steps": 40, "eval_every": 10, "inferrer_lr": 2e-4},
     "opinions-population": RIVAL | TO_THE_END | {"schedule": "population", "steps": 107, "eval_every": 27},
     "opinions-raw": RIVAL | TO_THE_END | {"schedule": "raw-trained", "steps": 107, "eval_every": 27},
+    "jokes-population": RIVAL | TO_THE_END | {"schedule": "population", "steps": 107, "eval_every": 27},
+    "jokes-raw": RIVAL | TO_THE_END | {"schedule": "raw-trained", "steps": 107, "eval_every": 27},
 }
 ABOUT: dict[str, Any] = {
     "data": ("StyleWorld 1, wide wordings", "model_written_personas"),
@@ -172,7 +175,7 @@ ABOUT: dict[str, Any] = {
     "samples": 10,
 }
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
-OPINIONS = ("polis", "ukp_convarg")
+PEOPLE = {"opinions": ("polis", "ukp_convarg"), "jokes": ("jester",)}  # real ones, by what a stage begins with
 
 
 class OnTime(PopiTrainer):
@@ -232,9 +235,9 @@ def several(people: Iterable[UserRecord]) -> Iterator[UserRecord]:
             yield one.model_copy(update={"user_id": name, "signals": tuple(signals), "pairs": tuple(pairs)})
 
 
-def opinions(data: Path) -> tuple[list[UserRecord], list[UserRecord]]:
-    """Users of polis and ukp_convarg, in turn."""
-    return training_users([data / name / "train_dev.jsonl.gz" for name in OPINIONS])
+def collected(data: Path, names: Iterable[str]) -> tuple[list[UserRecord], list[UserRecord]]:
+    """Users of collected data sets, in turn."""
+    return training_users([data / name / "train_dev.jsonl.gz" for name in names])
 
 
 def main() -> None:
@@ -253,8 +256,8 @@ def main() -> None:
         | STAGES[given.stage]
         | {key: yaml.safe_load(text) for key, _, text in (one.partition("=") for one in given.set)}
     )
-    of_opinions = given.stage.startswith("opinions")
-    train, dev = opinions(given.data) if of_opinions else described(given.data, given.users)
+    real = PEOPLE.get(given.stage.partition("-")[0])
+    train, dev = collected(given.data, real) if real else described(given.data, given.users)
     output = given.directory / given.stage
     if "start" in options:
         options["start"] = str(_started(given.directory, options["start"]))
@@ -269,7 +272,7 @@ def main() -> None:
         with counted() as trainer.tokens:
             trainer.train(resume=going_on)
     print(f"{trainer.tokens.count / 1e6:.2f} million tokens since this start")
-    about = {"data": OPINIONS, "dev": " and ".join(OPINIONS), "language": "en"} if of_opinions else ABOUT
+    about = {"data": real, "dev": " and ".join(real), "language": "en"} if real else ABOUT
     trainer.save_pretrained(output, about=about)
 
 

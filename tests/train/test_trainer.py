@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
+from pydantic import BaseModel
 
 from popi_sdk import ConfigurationError, Personalizer, TrainingError
 from popi_sdk.data import HeldOutPair, UserRecord, tinyworld
 from popi_sdk.evals import as_config, evaluate, write_report
 from popi_sdk.models.causal_lm import load_causal_lm
 from popi_sdk.models.trained import read_trained
-from popi_sdk.train import PopiTrainer, TrainConfig, as_train_config, rollout
+from popi_sdk.train import LoraSettings, PopiTrainer, StopSettings, TrainConfig, as_train_config, rollout
 from popi_sdk.train.examples import batches
 from popi_sdk.train.learner import GeneratorLearner
 
@@ -195,10 +198,19 @@ def test_the_papers_recipe() -> None:
     recipe = TrainConfig.paper(steps=10)
     assert (recipe.schedule, recipe.adapters, recipe.beta, recipe.kl) == ("sequential", None, 0.01, 0.002)
     assert (recipe.group_size, recipe.temperature, recipe.pairs_per_summary, recipe.steps) == (8, 0.6, 1, 10)
-    assert recipe.reward_frozen == recipe.entropy_bonus == 0
+    assert (recipe.objective, recipe.users_per_step, recipe.summaries_for_generator) == ("dpo", 8, 1)
+    assert recipe.inferrer_lr == recipe.generator_lr == 1e-6
+    assert recipe.reward_frozen == recipe.entropy_bonus == recipe.overlap_penalty == 0
+    assert (TrainConfig.paper().steps, TrainConfig.paper().warmup * TrainConfig.paper().steps) == (2500, 150)
     assert as_train_config(preset="paper", steps=10) == recipe
     with pytest.raises(ConfigurationError, match="no preset 'popi'"):
         as_train_config(preset="popi")
+
+
+@pytest.mark.parametrize("settings", [TrainConfig, LoraSettings, StopSettings])
+def test_every_option_is_explained(settings: type[BaseModel]) -> None:
+    explained = re.findall(r"^    {0,4}(\w+): ", inspect.getdoc(settings) or "", re.MULTILINE)
+    assert explained == list(settings.model_fields), "in the order of the class"
 
 
 def test_the_history_has_the_warm_start_and_some_summaries(tiny_folder: Path, small, tmp_path: Path) -> None:
