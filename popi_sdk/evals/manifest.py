@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, UsageError
 from ..models.fingerprint import check_base
-from ..models.trained import MANIFEST as TRAINED
 from ..models.trained import TrainedModel, is_adapter
 from .config import EvalConfig, machine_facts
 from .files import write_atomically
@@ -171,8 +170,11 @@ def _is_adapter(trained: TrainedModel) -> bool:
 
 
 def _state(trained: TrainedModel) -> str:
-    """Digest over what is in the directory: names, sizes and times of its files, and what it says of itself."""
-    digest = hashlib.sha256((trained.directory / TRAINED).read_bytes())
+    """Digest over what counts in the directory: names, sizes and times of its files, and what is read of popi.json.
+
+    Training writes more into popi.json, for the model card: another card does not make another model.
+    """
+    digest = hashlib.sha256(trained.model_dump_json(exclude={"name", "directory"}).encode())
     for part in _parts(trained):
         for file in sorted(part.iterdir()):
             status = file.stat()

@@ -75,7 +75,12 @@ def test_weights_that_changed_are_another_run_and_a_wrong_base_is_refused(tmp_pa
     (folder / "popi.json").write_text(json.dumps(manifest))
     asked = config(methods=(f"mine={folder}",), limit=2)
     run = evaluate(asked, tmp_path / "run")
+    (folder / "popi.json").write_text(json.dumps(manifest | {"samples": ["For the card alone."]}))
     evaluate(asked, run, resume=True)
+    (folder / "popi.json").write_text(json.dumps(manifest | {"budget": 5}))
+    with pytest.raises(ConfigurationError, match="the weights of mine was"):
+        evaluate(asked, run, resume=True)
+    (folder / "popi.json").write_text(json.dumps(manifest))
     save_tiny_model(folder / "generator", seed=8)
     with pytest.raises(ConfigurationError, match="the weights of mine was"):
         evaluate(asked, run, resume=True)
