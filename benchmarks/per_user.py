@@ -20,6 +20,7 @@ from popi_sdk.train import PerUserScores, as_train_config, train_per_user
 from .report import machine, table
 
 RATES = (1e-4, 1e-3)
+ADAPTERS = {"rank": 8, "alpha": 16, "last": 15}
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def main() -> None:
     def tuned(split: str, users: int, rate: float) -> PerUserScores:
         config = as_train_config(
             dtype="bfloat16",
-            adapters={"rank": 8, "alpha": 16, "last": 15},
+            adapters=ADAPTERS,
             steps=given.steps,
             users_per_step=2,
             generator_lr=rate,
