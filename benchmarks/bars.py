@@ -163,7 +163,7 @@ def _drawn(manifest: Mapping[str, Any]) -> dict[str, object]:
     return (
         found
         | {name: data[name] for name in ("users", "pairs")}
-        | {name: config[name] for name in ("split", "limit", "seed", "raw_budget")}
+        | {name: config[name] for name in ("split", "limit", "seed", "budget", "raw_budget", "dtype")}
     )
 
 

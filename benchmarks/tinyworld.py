@@ -66,6 +66,8 @@ LEVERS: dict[str, dict[str, Any]] = {
     "one pair a summary": {"pairs_per_summary": 1},
     "two pairs a summary": {"pairs_per_summary": 2},
     "generator on 2 of 8 summaries": {"summaries_for_generator": 2},
+    "likelihood of the chosen answer, weight 2": {"generator_likelihood": 2.0},
+    "overlap penalty 2": {"overlap_penalty": 2.0},
 }
 SEQUENTIAL = {"schedule": "sequential", "rounds": 2, "steps": RECIPE["steps"] // 2}
 

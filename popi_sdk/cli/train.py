@@ -264,6 +264,8 @@ def _train(
             began=watch.began,
             tensorboard=tensorboard,
         )
+        if processes.main and not resume and (unread := _descriptions(trainer)):
+            watch.note(unread)
         try:
             trainer.train(resume=resume)
         except KeyboardInterrupt:
@@ -274,6 +276,18 @@ def _train(
         folder = trainer.save_pretrained(where["output"], about=named | where["about"])
     if processes.main:
         _show(trainer, folder)
+
+
+def _descriptions(trainer: PopiTrainer) -> str | None:
+    """What to say where users are described and nothing is learnt from it."""
+    config = trainer.config
+    count = sum(one.gold is not None for one in trainer.train_examples)
+    if not count or config.warm_start or config.warm_start_generator or config.start or config.reads != "summary":
+        return None
+    return (
+        f"{count} of {len(trainer.train_examples)} users have a gold description, and no step learns from it. "
+        "Supervised steps helped most where they were measured: --set warm_start=200 --set warm_start_generator=100."
+    )
 
 
 def _show(trainer: PopiTrainer, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ class Watch:
         report: Told how far it is, where lines are shown.
         seen: The screen, where there is one.
         draw: Draws the screen at once.
+        say: Prints a line that stays; None where there are no notes.
         picture: Where the screen is kept as a picture.
     """
 
@@ -39,12 +41,14 @@ class Watch:
         report: Report | None,
         seen: TrainingScreen | None = None,
         draw: Callable[[], None] = lambda: None,
+        say: Callable[[Text], None] | None = None,
         picture: Path | None = None,
     ) -> None:
         self._phases = phases
         self._report = report
         self._screen = seen
         self._draw = draw
+        self._say = say
         self._picture = picture
 
     def doing(self, what: str) -> None:
@@ -54,6 +58,11 @@ class Watch:
         if self._screen is not None:
             self._screen.doing(what)
             self._draw()  # now: what comes next may keep the cores busy for long
+
+    def note(self, what: str) -> None:
+        """Something to think of before the run has gone on for long."""
+        if self._say is not None:
+            self._say(Text(f"Note: {what}"))
 
     def began(self, phase: str, done: int) -> None:
         """A phase begins, of which an earlier run did some steps."""
@@ -94,10 +103,12 @@ def watching(phases: Mapping[str, int], *, quiet: bool, picture: Path | None = N
             shown = Live(seen, console=screen(stderr=True), refresh_per_second=_PER_SECOND)
             stack.enter_context(shown)
             stack.callback(seen.end)
-            yield Watch(phases, report=None, seen=seen, draw=shown.refresh, picture=picture)
+            above = partial(shown.console.print, soft_wrap=True)
+            yield Watch(phases, report=None, seen=seen, draw=shown.refresh, say=above, picture=picture)
         else:
             report = stack.enter_context(steps(quiet=quiet))
-            yield Watch(phases, report=report, seen=seen, picture=picture)
+            say = None if quiet else partial(screen(stderr=True).print, soft_wrap=True)
+            yield Watch(phases, report=report, seen=seen, say=say, picture=picture)
 
 
 def _lines(entry: Mapping[str, Any]) -> Iterator[str]:

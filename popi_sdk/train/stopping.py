@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -21,7 +22,8 @@ class StopSettings(BaseModel):
         patience: Looks at dev in a row without a better score than the best.
         min_entropy: Mean entropy of a summary's token, nats, over the last 10 steps: below it all users get one text.
         transfer_drop: How far the frozen base's accuracy may fall below its best while the generator's own is above
-            what it was then: the two are on the way to a private code. Counts where `reward_frozen` is above 0.
+            what it was then: the two are on the way to a private code. Counts where `reward_frozen` is above 0, and
+            where the fall is above two standard errors too: on 6 pairs a single one that flips is 0.17.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,15 +39,17 @@ class Watch:
     Args:
         rules: What ends it; None for nothing.
         frozen_share: Weight of the frozen base's accuracy in the score, as in the reward.
+        pairs: Which a look judges; None for so many that they make no noise.
 
     Attributes:
         best: The entry of the best look, the earliest of equals; None before the first.
     """
 
-    def __init__(self, rules: StopSettings | None, frozen_share: float) -> None:
+    def __init__(self, rules: StopSettings | None, frozen_share: float, pairs: int | None = None) -> None:
         self.best: Mapping[str, Any] | None = None
         self._rules = rules or StopSettings(patience=None, min_entropy=None, transfer_drop=None)
         self._share = frozen_share
+        self._noise = 2 * math.sqrt(2 * 0.25 / pairs) if pairs else 0.0  # of the difference of two shares near a half
         self._since_best = 0
         self._best_transfer: Mapping[str, Any] | None = None
         self._entropies: deque[float] = deque(maxlen=_RECENT)
@@ -96,7 +100,7 @@ class Watch:
         drop = self._rules.transfer_drop
         if drop is None or not self._share:
             return None
-        if then["dev/frozen"] - entry["dev/frozen"] < drop or entry["dev/own"] <= then["dev/own"]:
+        if then["dev/frozen"] - entry["dev/frozen"] < max(drop, self._noise) or entry["dev/own"] <= then["dev/own"]:
             return None
         return (
             f"the frozen base's accuracy fell from {then['dev/frozen']:.2f} to {entry['dev/frozen']:.2f} while the "

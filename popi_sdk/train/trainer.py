@@ -91,7 +91,6 @@ class PopiTrainer:
         self.checkpoints = Checkpoints(None, every=config.save_every, settings={}, resume=False)
         self.kept: dict[str, Any] | None = None
         self._recorded: list[dict[str, Any]] = []
-        self._watch = self._watching()
         self.processes = join(config.device)
         for users in {config.users_per_step, config.warm_start_users or config.users_per_step}:
             self.processes.share(range(users))
@@ -107,6 +106,7 @@ class PopiTrainer:
         self.data = [data_facts("train", train, train_records), data_facts("dev", dev, dev_records)]
         self.train_examples = self.encoder.examples(train_records)
         self.dev_examples = self._looked_at(dev_records)
+        self._watch = self._watching()
         shared = {one.user_id for one in self.train_examples} & {one.user_id for one in dev_records}
         if shared:
             raise ConfigurationError(
@@ -260,7 +260,8 @@ class PopiTrainer:
         self.checkpoints.finish(name, self.networks)
 
     def _watching(self) -> Watch:
-        return Watch(self.config.stop, self.config.reward_frozen if self.config.reads == "summary" else 0.0)
+        share = self.config.reward_frozen if self.config.reads == "summary" else 0.0
+        return Watch(self.config.stop, share, pairs=sum(len(one.pairs) for one in self.dev_examples))
 
     def _keep(self, best: Mapping[str, Any] | None) -> None:
         """Say which look the weights are those of: the best one, or that of the last step, if it had one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,12 @@ def test_what_cannot_be_paired(tmp_path: Path) -> None:
     fewer = Run.read(write_run(tmp_path / "fewer", lines({"joint": GOOD}, USERS[1:]), trained=["joint"]))
     with pytest.raises(UsageError, match="of other users, pairs, or another reader"):
         fewer.joined(report)
+    same = Run.read(write_run(tmp_path / "same", lines({"joint": GOOD}), trained=["joint"]))
+    for other in ({"budget": 63}, {"dtype": "float16"}):
+        manifest = same.results.manifest
+        found = manifest | {"config": manifest["config"] | other}
+        with pytest.raises(UsageError, match="of other users, pairs, or another reader"):
+            replace(same, results=replace(same.results, manifest=found)).joined(report)
     others = Run.read(write_run(tmp_path / "others", lines({"joint": GOOD}), trained=["joint"], digest="e" * 64))
     with pytest.raises(UsageError, match="of other users, pairs, or another reader"):
         others.joined(report)

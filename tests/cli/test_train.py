@@ -29,6 +29,7 @@ def test_the_command_of_the_docs(popi, toy, tmp_path: Path, monkeypatch) -> None
     monkeypatch.chdir(tmp_path)
     ended = popi(*command.split()[1:], "--model", toy, "--steps", "2", "--set", "input_budget=64", *SMALL)
     assert ended.code == 0, ended.err
+    assert "Note: 10 of 10 users have a gold description, and no step learns from it." in ended.err
     with Personalizer.from_pretrained("my-popi") as personalizer:
         assert personalizer.infer(["Shorter, please."]).inferrer.startswith("trained:")
 

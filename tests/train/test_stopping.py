@@ -73,6 +73,13 @@ def test_transfer_that_falls_while_the_generator_rises(share: float, own: float,
         assert "from 0.70 to 0.55" in str(said)
 
 
+@pytest.mark.parametrize(("pairs", "stops"), [(6, False), (80, False), (96, True)])
+def test_a_fall_that_few_pairs_make_by_chance_stops_nothing(pairs: int, stops: bool) -> None:
+    watch = Watch(StopSettings(transfer_drop=0.1, patience=None), 0.5, pairs=pairs)
+    watch.see(look(1, 0.6, 0.7))
+    assert (watch.see(look(2, 0.9, 0.55)) is not None) is stops  # two standard errors: 0.58, 0.158, 0.144
+
+
 def test_no_rules_stop_nothing() -> None:
     watch = Watch(None, 0.5)
     rows = [look(step, 0.9, 1 / (step + 1)) | {"inferrer/entropy": 0.0} for step in range(30)]
