@@ -6,6 +6,7 @@ it watches, so both models would drift apart in silence.
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 import warnings
@@ -171,6 +172,9 @@ def join(device: str = "auto") -> Processes:
                 f"Training keeps whole models in each process and was started with {kind}. Start it with "
                 "accelerate launch --multi_gpu, or torchrun."
             )
+    # Defaults of its functions are the group of the moment in which it is first imported. Imported later, by TRL, they
+    # would keep the group alive, with threads that a process's end can kill in the middle (SIGABRT, exit status -6).
+    importlib.import_module("torch.distributed.nn.functional")
     with needs_extra("train"):
         from accelerate import PartialState
     cpu = device == "cpu" or not torch.cuda.is_available() or _is_set("ACCELERATE_USE_CPU")

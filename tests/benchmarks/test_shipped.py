@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.shipped import OnTime
+from benchmarks.shipped import OnTime, described, personas
 from benchmarks.tinyworld import counted
-from popi_sdk.data import tinyworld
+from popi_sdk.data import tinyworld, write_users
 from popi_sdk.models.causal_lm import load_causal_lm
 from popi_sdk.train import as_train_config
 
@@ -63,6 +64,27 @@ def test_tokens_behind_a_step_are_those_of_all_starts(tmp_path: Path) -> None:
     assert spared[:5] == [0] * 5
     assert len(set(spared[5:])) == 1
     assert 0 <= spared[5] < 0.3 * (tokens[5] - tokens[4])
+
+
+def test_personas_of_politics_and_religion_are_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "model_written_personas"
+    folder.mkdir()
+    people = [
+        one.model_copy(update={"user_id": groups[0], "groups": groups, "split": split})
+        for one, groups, split in zip(
+            tinyworld.generate("train", 4),
+            [("politics",), ("religion", "x"), ("ethics",), ("psychology",)],
+            ["train", "train", "train", "dev"],
+            strict=True,
+        )
+    ]
+    write_users(tmp_path / "users.jsonl", people)
+    (folder / "train_dev.jsonl.gz").write_bytes(gzip.compress((tmp_path / "users.jsonl").read_bytes()))
+    assert [one.user_id for one in personas(tmp_path)] == ["ethics"]
+    assert [one.user_id for one in personas(tmp_path, "train", "dev")] == ["ethics", "psychology"]
+    train, _ = described(tmp_path, 3)
+    learnt = {one.user_id.partition("/")[0] for one in train if not one.user_id.startswith("styleworld")}
+    assert learnt == {"ethics"}
 
 
 def test_a_phase_that_takes_too_long_ends(tmp_path: Path) -> None:

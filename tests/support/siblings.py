@@ -33,11 +33,17 @@ def start(port: int, *arguments: str) -> list[subprocess.CompletedProcess[str]]:
         return list(pool.map(one, range(2)))
 
 
-def launch(port: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The same by accelerate's launcher."""
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    where = ["--main_process_ip", "127.0.0.1", "--main_process_port", str(port)]
-    return _run([*launcher, *where, *arguments], {})
+LAUNCHERS = {  # up to the option for the address
+    "accelerate": "accelerate.commands.launch --multi_gpu --num_processes 2 --main_process_ip",
+    "torchrun": "torch.distributed.run --nproc_per_node 2 --master_addr",
+}
+
+
+def launch(port: int, *arguments: str, by: str = "accelerate") -> subprocess.CompletedProcess[str]:
+    """The same by accelerate's launcher, or another."""
+    launcher = LAUNCHERS[by].split()
+    of_port = launcher[-1].replace("_ip", "_port").replace("_addr", "_port")
+    return _run([sys.executable, "-m", *launcher, "127.0.0.1", of_port, str(port), *arguments], {})
 
 
 def _run(command: list[str], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:

@@ -6,6 +6,7 @@ import functools
 import json
 import math
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -178,14 +179,34 @@ def test_what_fails_in_one_process_ends_both_and_is_said_once(tmp_path: Path, ti
     assert not (run.parent / "popi.json").exists()
 
 
-def test_the_command_of_the_docs_by_accelerates_launcher(tmp_path: Path, tiny_folder: Path) -> None:
+PARTING = """
+import os
+from popi_sdk.train.processes import join, one_voice
+with one_voice():
+    both = join("cpu")
+    from trl import GRPOTrainer
+    both.gather("x")
+threads = [open(f"/proc/self/task/{task}/comm").read() for task in os.listdir("/proc/self/task")]
+print(sum("gloo" in name for name in threads), "left")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_processes_that_part_leave_no_threads() -> None:
+    """One that is left may need the interpreter while that ends, and then the process dies of SIGABRT."""
+    ended = siblings.start(port(), "-c", PARTING)
+    assert [(one.returncode, one.stdout) for one in ended] == [(0, "0 left\n")] * 2, ended[0].stderr
+
+
+@pytest.mark.parametrize("launcher", siblings.LAUNCHERS)
+def test_the_commands_of_the_docs(tmp_path: Path, tiny_folder: Path, launcher: str) -> None:
     file = tmp_path / "my-run.yaml"
     output = tmp_path / "my-popi"
     numbers = {"steps": 1, "users_per_step": 2, "group_size": 2, "budget": 4, "dtype": "float32", "warmup": 0.0}
     file.write_text(
         json.dumps({"data": "tinyworld", "limit": 6, "base_model": str(tiny_folder), "output": str(output)} | numbers)
     )
-    ended = siblings.launch(port(), "-m", "popi_sdk", "train", str(file))
+    ended = siblings.launch(port(), "-m", "popi_sdk", "train", str(file), by=launcher)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.count("Use it: ") == 1
     assert read_trained("my-popi", output).inferrer == "inferrer"

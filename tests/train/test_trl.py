@@ -46,6 +46,8 @@ def test_members_and_options_that_are_used() -> None:
         "use_adaptive_entropy",
         "entropy_target",
         "entropy_coef_delta",
+        "entropy_coef_min",
+        "entropy_coef_max",
         "steps_per_generation",
         "scale_rewards",
     ):
