@@ -62,11 +62,11 @@ def main(runs: Iterable[Path]) -> None:
 
 
 def _without_folders(text: str, results: Results) -> str:
-    """Data and readers without the folders that they are in on this machine."""
+    """Data, readers and models without the folders that they are in on this machine."""
     for path in map(Path, (results.manifest["data"]["name"], *results.manifest["config"]["readers"])):
         if path.is_absolute():
             text = text.replace(f"{path.parent}/", "")
-    return text
+    return text.replace(f"{ROOT}/", "")
 
 
 def _picture(results: Results) -> str:
@@ -100,10 +100,12 @@ def _page(name: str, texts: Mapping[str, Mapping[str, str]], attribution: str | 
 
 def _block(name: str, results: Results, *, printed: int) -> str:
     data = results.manifest["data"]
+    world = Path(data["name"]).name.partition(".")[0]
+    of = f" of `{world}`" if world != name.partition("-")[0] else ""  # the same users, other descriptions
     population = f"; what most people prefer: {results.population.percent()} %" if results.population else ""
     lines = [
         f"\n### {name}\n",
-        f"{data['users']} users, {data['pairs']:,} pairs{population}. [The page of this run]({name}/report.html), "
+        f"{data['users']} users{of}, {data['pairs']:,} pairs{population}. [The page of this run]({name}/report.html), "
         f"commit `{str(results.manifest['commit'])[:10]}`."
         + (f" [Summaries of {printed} users]({name}/summaries.md)." if printed else "")
         + "\n",
