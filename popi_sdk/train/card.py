@@ -220,10 +220,20 @@ def _rows_of(results: Mapping[str, Any]) -> Iterable[str]:
     for row in results["rows"]:
         personal = Interval(**row["personal"]).points() if row["personal"] else ""
         context = f"{row['context_tokens']['mean']:.0f}"
-        rows.append((_bare(row["reader"]), f"`{row['row']}`", Interval(**row["accuracy"]).percent(), personal, context))
-    head = ("read by", "row", "accuracy % (95 % interval over users)", "own minus shuffled, points", "context tokens")
+        accuracy = Interval(**row["accuracy"]).percent()
+        rows.append((_bare(row["reader"]), f"`{row['row']}`", accuracy, personal, context, _quoted(row)))
+    share, gap = "accuracy % (95 % interval over users)", "own minus shuffled, points"
+    head = ("read by", "row", share, gap, "context tokens", "quoted % (longest, words)")
     said = f"On {_bare(data['name'])}, {data['split']}: {data['users']:,} users, {data['pairs']:,} pairs."
     return [said, _table(head, rows)]
+
+
+def _quoted(row: Mapping[str, Any]) -> str:
+    """How much of the summaries stands in the signals; empty where nobody knows, and of another user's."""
+    said = row.get("summaries") or {}
+    if said.get("quoted") is None or row["row"].endswith(":shuffled"):
+        return ""
+    return f"{100 * said['quoted']:.0f} ({said['longest_quote']})"
 
 
 def _samples(facts: Mapping[str, Any]) -> Iterable[str]:

@@ -10,6 +10,7 @@ import pytest
 from popi_sdk import ConfigurationError
 from popi_sdk.data import open_data, tinyworld
 from popi_sdk.evals import as_config, evaluate, write_report
+from popi_sdk.evals.report.markdown import quoted
 from popi_sdk.models.catalog import DEFAULT_MODEL
 from popi_sdk.models.causal_lm import load_causal_lm
 from popi_sdk.train import About, PopiTrainer, write_card
@@ -72,6 +73,8 @@ def test_the_rows_of_an_evaluation(trainer, tmp_path: Path, tiny_folder: Path) -
         assert set(found) == {f"`{row.row}`" for row in results.rows}
         assert found["`mine`"][2] == results.row("mine").accuracy.percent()
         assert found["`mine`"][3] == results.row("mine").personal.points()
+        assert found["`mine`"][5] == quoted(results.row("mine")) != ""
+        assert found["`mine:shuffled`"][5] == found["`none`"][5] == ""
         assert str(tmp_path) not in text
         assert text.startswith("---\n")
         assert "# me/mine\n" in text
