@@ -64,7 +64,7 @@ def main(runs: Iterable[Path]) -> None:
 def _without_folders(text: str, results: Results) -> str:
     """Data, readers and models without the folders that they are in on this machine."""
     for path in map(Path, (results.manifest["data"]["name"], *results.manifest["config"]["readers"])):
-        if path.is_absolute():
+        if path.is_absolute() or (path.exists() and path.name != str(path)):  # and no id of the hub
             text = text.replace(f"{path.parent}/", "")
     return text.replace(f"{ROOT}/", "")
 
