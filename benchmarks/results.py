@@ -101,7 +101,7 @@ def _page(name: str, texts: Mapping[str, Mapping[str, str]], attribution: str | 
 def _block(name: str, results: Results, *, printed: int) -> str:
     data = results.manifest["data"]
     world = Path(data["name"]).name.partition(".")[0]
-    of = f" of `{world}`" if world != name.partition("-")[0] else ""  # the same users, other descriptions
+    of = f" of `{world}`" if world != name.partition("-")[0] else ""  # where the page is not called so
     population = f"; what most people prefer: {results.population.percent()} %" if results.population else ""
     lines = [
         f"\n### {name}\n",

@@ -34,6 +34,14 @@ def test_the_command_of_the_docs(popi, toy, tmp_path: Path, monkeypatch) -> None
         assert personalizer.infer(["Shorter, please."]).inferrer.startswith("trained:")
 
 
+@pytest.mark.parametrize("options", [("--set", "warm_start=1"), ("--schedule", "population"), ("--quiet",)])
+def test_no_note_where_descriptions_are_learnt_or_not_wanted(popi, toy, tmp_path: Path, options) -> None:
+    asked = ("--data", "tinyworld", "--limit", "6", "--model", toy, "--steps", "1", "-o", str(tmp_path / "mine"))
+    ended = popi("train", *asked, *SMALL, *options)
+    assert ended.code == 0, ended.err
+    assert "gold description" not in ended.err
+
+
 def test_ones_own_users_in_one_command(popi, toy, tmp_path: Path) -> None:
     users = tmp_path / "users.jsonl"
     write_users(users, (one.model_copy(update={"split": None}) for one in tinyworld.generate("train", 20)))
@@ -41,6 +49,7 @@ def test_ones_own_users_in_one_command(popi, toy, tmp_path: Path) -> None:
     ended = popi("train", "--data", str(users), "--model", toy, "--steps", "2", "-o", str(out), *SMALL)
     assert ended.code == 0, ended.err
     assert "joint, step 2: accuracy" in ended.err
+    assert "Note: 18 of 18 users have a gold description" in ended.err
     assert "from_pretrained" in ended.out
     assert {path.name for path in out.iterdir()} == {"inferrer", "generator", "popi.json", "README.md", "run"}
     lines = [json.loads(line) for line in (out / "run" / "history.jsonl").read_text().splitlines()]
