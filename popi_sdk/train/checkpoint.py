@@ -29,6 +29,7 @@ _TRL = ("optimizer.pt", "scheduler.pt", "trainer_state.json")
 _EXTRAS = "popi.pt"  # written last into a checkpoint of TRL's: without it, the checkpoint is not whole
 _LOCK = ".lock"
 _SETTINGS = "settings.json"
+_MAY_CHANGE = {"save_every", "token_budget"}  # of these nothing that is learnt depends
 
 
 @contextmanager
@@ -53,7 +54,8 @@ class Checkpoints:
     Args:
         folder: Where; None for a run that keeps nothing.
         every: Steps between two checkpoints.
-        settings: What has to be the same in the run that goes on: `model`, `users`, `data` and `config`.
+        settings: What has to be the same in the run that goes on: `model`, `users`, `data` and `config`, but for its
+            `save_every` and `token_budget`.
         resume: Whether to go on from what is there; otherwise it is removed.
         processes: Who trains together.
 
@@ -229,7 +231,8 @@ def _changed(path: Path, settings: dict[str, Any]) -> list[str]:
     except (ValueError, KeyError, TypeError):
         return [f"{path.name} cannot be read"]
     now = settings["config"]
-    return found + sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    options = (before.keys() | now.keys()) - _MAY_CHANGE
+    return found + sorted(name for name in options if before.get(name) != now.get(name))
 
 
 def _entry(path: Path, number: int, line: str) -> dict[str, Any]:

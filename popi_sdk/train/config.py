@@ -58,7 +58,8 @@ class TrainConfig(BaseModel):
         dtype: Of the weights: `auto` (bfloat16 where the machine has it), `float32`, `bfloat16`, `float16`.
         device: `auto`, `cpu`, `cuda`, `mps`.
         token_budget: Most positions of one forward pass that is learnt from, padding included; None for what suits the
-            device: 8,192 on a GPU, which a small model on a large one does not fill.
+            device: 8,192 on a GPU, which a small model on a large one does not fill, 2,048 on a CPU. What decides how
+            much memory a run takes; a run that is resumed may have another.
         objective: `dpo` or `ipo`.
         beta: How sharply a margin counts; for `ipo` the wanted margin is 1 / (2 beta) nats.
         length_normalised: Divide each response's log-probability by its tokens: else long responses rule the reward.
