@@ -72,16 +72,18 @@ class Encoder:
         model: Whose tokenizer and chat template.
         budget: Most tokens of a summary.
         input_budget: Most tokens of signals that the inferrer reads.
+        signals: Whether pairs are read behind the signals themselves, so that both have to fit together.
 
     Attributes:
         left_out: Pairs and users that do not fit the model, counted by what was too long.
     """
 
-    def __init__(self, model: CausalLM, *, budget: int, input_budget: int) -> None:
+    def __init__(self, model: CausalLM, *, budget: int, input_budget: int, signals: bool = False) -> None:
         self.model = model
         self.counter = ModelCounter(model)
         self.budget = budget
         self.input_budget = input_budget
+        self.signals = signals
         self.left_out: dict[str, int] = {}
 
     def examples(self, records: Iterable[UserRecord]) -> list[Example]:
@@ -145,6 +147,8 @@ class Encoder:
             pairs = tuple(pair for held in record.pairs if (pair := self.pair(held.prompt, held.chosen, held.rejected)))
         except UsageError as error:
             raise TrainingError(f"A pair of user {record.user_id!r} cannot be learnt from: {error}") from error
+        if self.signals:
+            pairs = tuple(pair for pair in pairs if self._fits_behind(selection, pair))
         if not pairs:
             self._leave_out("users without a pair that fits the model")
             return None
@@ -161,6 +165,13 @@ class Encoder:
             self._leave_out("pairs that do not fit the model")
             return None
         return Pair(prompt, plain, *ids)
+
+    def _fits_behind(self, selection: Selection, pair: Pair) -> bool:
+        query = self.reading(selection, pair)
+        if len(query.prefix) + max(map(len, query.continuations)) <= self.model.max_length:
+            return True
+        self._leave_out("pairs that do not fit the model behind the signals")
+        return False
 
     def _leave_out(self, what: str) -> None:
         self.left_out[what] = self.left_out.get(what, 0) + 1

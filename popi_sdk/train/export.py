@@ -34,7 +34,10 @@ def check_target(directory: Path) -> None:
         ConfigurationError: If something else is, or it is no place to write to.
     """
     try:
-        there = {path.name for path in directory.iterdir() if not _is_left(path)} if directory.exists() else set()
+        found = [*directory.iterdir()] if directory.exists() else []
+        there = {path.name for path in found if not _is_left(path)}
+        # A write that was killed while it put things in place has taken popi.json away; its own is still aside.
+        begun = any((path / MANIFEST).is_file() for path in found if _is_left(path))
         above = next(path for path in (directory.absolute(), *directory.absolute().parents) if os.path.lexists(path))
         fault = None if above.is_dir() and os.access(above, os.W_OK) else f"{above} cannot be written to"
     except (OSError, ValueError) as error:
@@ -42,7 +45,7 @@ def check_target(directory: Path) -> None:
     if fault:
         raise ConfigurationError(f"Cannot write {directory}: {fault}. Give another directory.")
     # What is only called like our parts may be anybody's; of us there is a run, or what popi.json says.
-    if there - _OURS or (there and not there & {RUN, MANIFEST}):
+    if there - _OURS or (there and not begun and not there & {RUN, MANIFEST}):
         raise ConfigurationError(f"{directory} is there and holds no trained model. Give a new directory.")
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from ..errors import TrainingError
+from ..errors import ScoringError, TrainingError
 from ..prompts import Selection
 from ..scoring import Query, score_queries, score_queries_with_grad
 from ..scoring.plan import budget_for
@@ -22,7 +23,7 @@ from .objective import Objective
 from .processes import Processes
 from .reference import References
 
-__all__ = ["GeneratorLearner", "Judged"]
+__all__ = ["GeneratorLearner", "Judged", "scored"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,19 @@ class Judged:
     pairs: tuple[Pair, ...]
     learn: bool = True
     other: str | Selection | None = None
+
+
+@contextmanager
+def scored() -> Iterator[None]:
+    """A block in which what cannot be scored ends the training.
+
+    Raises:
+        TrainingError: Instead of `ScoringError`.
+    """
+    try:
+        yield
+    except ScoringError as error:
+        raise TrainingError(f"A step cannot be computed: {error}") from error
 
 
 class GeneratorLearner:

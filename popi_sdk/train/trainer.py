@@ -21,7 +21,7 @@ from .examples import Encoder, Example
 from .export import RUN, write_trained
 from .facts import About, as_about, data_facts, named
 from .hub import push_to_hub
-from .learner import GeneratorLearner
+from .learner import GeneratorLearner, scored
 from .networks import Networks, build_networks
 from .processes import join
 from .reference import References
@@ -101,7 +101,8 @@ class PopiTrainer:
         self.identity = lm.identity
         self._base = config.base_model or lm.name
         self.base_digest = base_digest(self._base) if lm.folder else None  # before training, which may be in place
-        self.encoder = Encoder(lm, budget=config.budget, input_budget=config.input_budget)
+        sizes = {"budget": config.budget, "input_budget": config.input_budget}
+        self.encoder = Encoder(lm, **sizes, signals=config.reads == "signals")
         train_records, dev_records = list(train), list(dev)
         self.data = [data_facts("train", train, train_records), data_facts("dev", dev, dev_records)]
         self.train_examples = self.encoder.examples(train_records)
@@ -124,8 +125,9 @@ class PopiTrainer:
             resume: Go on from the last checkpoint in the output directory; at most `save_every` steps were lost.
 
         Raises:
-            TrainingError: If a reward, loss or gradient is not finite, `warm_start` finds no descriptions, a checkpoint
-                is that of another run or cannot be read or written, or another process trains into the same directory.
+            TrainingError: If a log-probability, reward, loss or gradient is not finite, `warm_start` finds no
+                descriptions, a checkpoint is that of another run or cannot be read or written, or another process
+                trains into the same directory.
         """
         run = None if self.output is None else self.output / RUN
         with ExitStack() as held:
@@ -136,6 +138,7 @@ class PopiTrainer:
             )
             self._recorded = self.checkpoints.history()
             held.enter_context(closing(self._board))
+            held.enter_context(scored())
             self._run()
         return self
 
@@ -279,10 +282,8 @@ class PopiTrainer:
         """The dev users that fit, up to `eval_users`, with their first `eval_pairs` pairs."""
         if not records:
             return []
-        cut = [
-            one.model_copy(update={"pairs": one.pairs[: self.config.eval_pairs]})
-            for one in records[: self.config.eval_users]
-        ]
+        users, pairs = self.config.eval_users, self.config.eval_pairs
+        cut = [one.model_copy(update={"pairs": one.pairs[:pairs]}) for one in records[:users]]
         found = self.encoder.examples(cut)
         if len(found) == 1:
             raise ConfigurationError(

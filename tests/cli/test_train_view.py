@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def test_on_a_terminal_the_screen_follows_the_run(popi, toy, tmp_path: Path) -> 
     options = ("--set", "warm_start=2", "--set", "adapters=null", "--set", "save_every=1")
     ended = popi("train", *TINY, *options, "--model", toy, "--steps", "2", "-o", str(out), terminal=True)
     assert ended.code == 0, ended.err
+    assert re.search(r"[12]/2 \d:\d\d:\d\d", ended.err), "how many steps of the phase, and the time that is left"
     for said in ("reading the users", "loading the model", "warm start", "phase 2 of 2", "Joint, step 2"):
         assert said in ended.err
     last = ended.err[ended.err.rindex("Trained for ") :]

@@ -21,6 +21,7 @@ from popi_sdk import ConfigurationError, TrainingError
 from popi_sdk.cli import main
 from popi_sdk.data import tinyworld
 from popi_sdk.models.causal_lm import load_causal_lm
+from popi_sdk.models.trained import read_trained
 from popi_sdk.train import PopiTrainer
 from popi_sdk.train.checkpoint import Checkpoints
 from popi_sdk.train.objective import Objective
@@ -72,6 +73,35 @@ def test_what_a_killed_write_left_is_not_in_the_way(trainer: Callable[..., PopiT
     (tmp_path / "my-thesis.txt").write_text("years of work")
     with pytest.raises(ConfigurationError, match="holds no trained model"):
         built.save_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_a_write_that_was_killed_at_any_moment_can_be_done_again(
+    trainer: Callable[..., PopiTrainer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """The parts, the card and popi.json go into place one by one: after each of them, and before the first."""
+    built, output = trainer(steps=1), tmp_path / "model"
+    built.save_pretrained(output)
+    moved, replace = [], os.replace
+
+    def killed(*paths: Any) -> None:
+        if len(moved) == at:
+            monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)  # nothing tidies up after a kill
+            raise KeyboardInterrupt
+        moved.append(paths)
+        replace(*paths)
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        built.save_pretrained(output)
+    monkeypatch.undo()
+    assert not (output / "popi.json").exists()
+    assert len([*output.glob(".new-*/popi.json")]) == 1
+    with pytest.raises(ConfigurationError):
+        read_trained("half", output)
+    built.save_pretrained(output)
+    assert {path.name for path in output.iterdir()} == {"inferrer", "generator", "popi.json", "README.md"}
+    read_trained("whole", output)
 
 
 def built(small: Any, folder: Path, output: Path, **options: Any) -> PopiTrainer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -144,24 +145,40 @@ def test_quoting_ones_own_signals_costs(trainer: Any, says: Any, rewards: list[f
     )
 
 
+@pytest.mark.parametrize(("kl", "bonus"), [(0.0, 0.0), (0.5, 0.0), (0.0, 0.3), (0.5, 0.3)])
 def test_the_inferrers_gradient_by_hand(
-    trainer: Any, says: Any, rewards: list[float], gradients: list[list[torch.Tensor]]
+    trainer: Any, says: Any, rewards: list[float], gradients: list[list[torch.Tensor]], kl: float, bonus: float
 ) -> None:
     """That of -sum over rows of (R - mean R of the user) * sum over tokens of log p(token), over rows and budget. The
-    mean is over the user's summaries, nothing is divided by a deviation, and log p is taken at the temperature."""
-    built = trainer(**BARE | {"temperature": 0.7})
+    mean is over the user's summaries, nothing is divided by a deviation, and log p is taken at the temperature. The
+    divergence from the base, exp(d) - d - 1 with d = log p_base - log p, weighs `kl` and is divided by the same (it is
+    an expectation over what is sampled, so each token's gradient has a part by its own probability); the entropy
+    weighs `entropy_bonus`, is subtracted, and is a mean over all tokens."""
+    built = trainer(**BARE | {"temperature": 0.7, "kl": kl, "entropy_bonus": bonus, "entropy_floor": None})
     moved_apart(built)
     ids, config = says(built), built.config
     examples = drawn(built)
-    sums = []
+    sums, base, divergence, entropy = [], {}, torch.tensor(0.0), torch.tensor(0.0)
+    with torch.no_grad(), built.networks.frozen() as model:
+        for example, tokens in itertools.product(examples, ids):
+            row = torch.tensor([[*example.request_ids, *tokens]])
+            logits = model(input_ids=row).logits[0, -len(tokens) - 1 : -1].float() / config.temperature
+            base[example.user_id, tokens] = logits.log_softmax(-1).gather(1, torch.tensor(tokens)[:, None])
     with built.networks.inferring() as model:
         parameters = [one for one in built.networks.inferrer.parameters() if one.requires_grad]
         for example in examples:
             for tokens in ids:
                 row = torch.tensor([[*example.request_ids, *tokens]])
                 logits = model(input_ids=row).logits[0, -len(tokens) - 1 : -1].float() / config.temperature
-                logs = logits.log_softmax(-1).gather(1, torch.tensor(tokens)[:, None])
-                sums.append(torch.autograd.grad(logs.sum(), parameters, allow_unused=True))
+                every = logits.log_softmax(-1)
+                logs = every.gather(1, torch.tensor(tokens)[:, None])
+                apart = base[example.user_id, tokens] - logs
+                divergence = divergence + ((logs - logs.detach()).exp() * (apart.exp() - apart - 1)).sum()
+                entropy = entropy - (every.exp() * every).sum()
+                sums.append(torch.autograd.grad(logs.sum(), parameters, retain_graph=True))
+        rows, tokens_in_all = len(sums), len(examples) * sum(map(len, ids))
+        others = kl * divergence / (rows * config.budget) - bonus * entropy / tokens_in_all
+        beside = torch.autograd.grad(others, parameters)
     before = [one.detach().clone() for one in parameters]
     built.train()
     groups = [rewards[at : at + len(TEXTS)] for at in range(0, len(rewards), len(TEXTS))]
@@ -171,7 +188,7 @@ def test_the_inferrers_gradient_by_hand(
     _, found = gradients  # the generator's first
     assert len(found) == len(parameters)
     for number, gradient in enumerate(found):
-        expected = -sum(one * row[number] for one, row in zip(advantages, sums, strict=True)) / scale
+        expected = -sum(one * row[number] for one, row in zip(advantages, sums, strict=True)) / scale + beside[number]
         torch.testing.assert_close(gradient, expected, rtol=1e-2, atol=2e-5)
     assert max(float(one.abs().max()) for one in found) > 1e-3
     assert any(not torch.equal(one, two) for one, two in zip(before, parameters, strict=True))

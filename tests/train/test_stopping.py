@@ -14,6 +14,7 @@ from popi_sdk.data import tinyworld
 from popi_sdk.models.causal_lm import CausalLM, load_causal_lm
 from popi_sdk.train import PopiTrainer, TrainConfig
 from popi_sdk.train.checkpoint import Checkpoints, alone_in
+from popi_sdk.train.dev import DevScores
 from popi_sdk.train.stopping import StopSettings, Watch
 
 
@@ -78,6 +79,26 @@ def test_a_fall_that_few_pairs_make_by_chance_stops_nothing(pairs: int, stops: b
     watch = Watch(StopSettings(transfer_drop=0.1, patience=None), 0.5, pairs=pairs)
     watch.see(look(1, 0.6, 0.7))
     assert (watch.see(look(2, 0.9, 0.55)) is not None) is stops  # two standard errors: 0.58, 0.158, 0.144
+
+
+@pytest.mark.parametrize(("frozen", "steps"), [(0.5, 2), (0.7, 4)])
+def test_a_run_ends_where_transfer_falls(
+    trainer: Callable[..., PopiTrainer], monkeypatch: pytest.MonkeyPatch, frozen: float, steps: int
+) -> None:
+    """Its looks judge 16 pairs, so that a fall by less than 0.35 is chance, whatever `transfer_drop` says."""
+    looks = iter([(0.5, 0.9), (0.8, frozen), (0.8, frozen), (0.8, frozen)])
+
+    def look_at_dev(*_: object) -> DevScores:
+        own, read = next(looks)
+        return DevScores(own, 0.5, read, 0.5, tokens=3.0, distinct=1.0, quoted=0.0, samples=())
+
+    monkeypatch.setattr("popi_sdk.train.trainer.look_at_dev", look_at_dev)
+    rules = {"transfer_drop": 0.1, "patience": None, "min_entropy": None}
+    built = trainer(steps=4, eval_every=1, eval_pairs=4, reward_frozen=0.5, stop=rules)
+    assert sum(len(one.pairs) for one in built.dev_examples) == 16
+    built.train()
+    assert len(built.history) == steps
+    assert ("fell from 0.90 to 0.50" in built.history[-1].get("stopped", "")) is (steps == 2)
 
 
 def test_no_rules_stop_nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import re
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from pydantic import BaseModel
 
-from popi_sdk import ConfigurationError, Personalizer, TrainingError
+from popi_sdk import ConfigurationError, Message, Personalizer, TrainingError
 from popi_sdk.data import HeldOutPair, UserRecord, tinyworld
 from popi_sdk.evals import as_config, evaluate, write_report
 from popi_sdk.models.causal_lm import load_causal_lm
@@ -159,6 +160,39 @@ def test_users_with_one_pair_and_what_is_too_long(lm, small) -> None:
     assert len(built.history) == 2
 
 
+def test_what_is_too_long_behind_the_signals(lm, small) -> None:
+    """It fits behind a summary, and with the signals themselves it does not."""
+    spare = lm.max_length - len(lm.encode_prompt([Message(role="user", content="show the river at dusk")])) - 90
+    long = HeldOutPair(prompt="show the river at dusk", chosen="tiny " * spare, rejected="big")
+    said = [f"small please {number}" for number in range(40)]
+    users = [user("one", signals=said), user("two", signals=said, pairs=[long, *user("x").pairs])]
+    assert PopiTrainer(small(schedule="population"), users, model=lm).encoder.left_out == {}
+    lm = load_causal_lm(lm.name, dtype="float32")
+    built = PopiTrainer(small(schedule="raw-trained"), users, model=lm)
+    assert built.encoder.left_out == {"pairs that do not fit the model behind the signals": 1}
+    assert [len(one.pairs) for one in built.train_examples] == [1, 1]
+    built.train()
+    assert len(built.history) == 2
+
+
+@pytest.mark.parametrize("who", ["inferrer", "generator"])
+def test_weights_that_are_no_numbers_end_the_run(trainer, who: str) -> None:
+    built = trainer(steps=3)
+    built.train_examples = built.train_examples[:2]
+    before = weights(built)
+    with torch.no_grad():
+        name = next(name for name in before if f".{'default' if who == 'inferrer' else who}." in name)
+        dict(built.networks.inferrer.named_parameters())[name].fill_(math.nan)
+        built.networks.untouched = False
+    with pytest.raises(TrainingError, match="nan"):
+        built.train()
+    assert built.history == []
+    after = weights(built)
+    kept = [one for one in before if f".{'default' if who == 'inferrer' else who}." in one and one != name]
+    assert kept
+    assert all(torch.equal(before[one], after[one]) for one in kept), "it learnt nothing"
+
+
 def test_nothing_to_train_with(lm, small) -> None:
     with pytest.raises(TrainingError, match="there are no users"):
         PopiTrainer(small(), [], model=lm)
@@ -200,7 +234,18 @@ def test_the_papers_recipe() -> None:
     assert (recipe.group_size, recipe.temperature, recipe.pairs_per_summary, recipe.steps) == (8, 0.6, 1, 10)
     assert (recipe.objective, recipe.users_per_step, recipe.summaries_for_generator) == ("dpo", 8, 1)
     assert recipe.inferrer_lr == recipe.generator_lr == 1e-6
-    assert recipe.reward_frozen == recipe.entropy_bonus == recipe.overlap_penalty == 0
+    assert recipe.reward_frozen == recipe.entropy_bonus == recipe.overlap_penalty == recipe.length_penalty == 0
+    assert recipe.generator_contrast == recipe.generator_likelihood == 0
+    assert recipe.warm_start == recipe.warm_start_generator == 0
+    assert recipe.length_normalised is recipe.reward_over_empty is recipe.keep_best is False
+    assert recipe.stop is None
+    theirs = {"dtype", "device", "token_budget", "base_model", "start", "seed", "save_every"}  # of no recipe
+    free = {name for name in TrainConfig.model_fields if name.startswith(("eval_", "warm_start_"))} - {
+        "warm_start_generator"
+    }
+    sizes = {"budget", "input_budget", "entropy_floor", "max_grad_norm"}  # said nowhere, or without a part in it
+    said = TrainConfig.paper().model_fields_set
+    assert set(TrainConfig.model_fields) - said == theirs | free | sizes, "what it leaves to our defaults"
     assert (TrainConfig.paper().steps, TrainConfig.paper().warmup * TrainConfig.paper().steps) == (2500, 150)
     assert as_train_config(preset="paper", steps=10) == recipe
     with pytest.raises(ConfigurationError, match="no preset 'popi'"):
