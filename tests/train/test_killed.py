@@ -82,7 +82,8 @@ def test_a_write_that_was_killed_at_any_moment_can_be_done_again(
     """The parts, the card and popi.json go into place one by one: after each of them, and before the first."""
     built, output = trainer(steps=1), tmp_path / "model"
     built.save_pretrained(output)
-    moved, replace = [], os.replace
+    moved: list[Any] = []
+    replace = os.replace
 
     def killed(*paths: Any) -> None:
         if len(moved) == at:
