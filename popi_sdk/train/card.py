@@ -225,7 +225,8 @@ def _rows_of(results: Mapping[str, Any]) -> Iterable[str]:
     share, gap = "accuracy % (95 % interval over users)", "own minus shuffled, points"
     head = ("read by", "row", share, gap, "context tokens", "quoted % (longest, words)")
     said = f"On {_bare(data['name'])}, {data['split']}: {data['users']:,} users, {data['pairs']:,} pairs."
-    return [said, _table(head, rows)]
+    more = (_line(one["sentence"]) for one in results.get("extras", {}).values())  # tasks with one right answer, ...
+    return [said, _table(head, rows), *more]
 
 
 def _quoted(row: Mapping[str, Any]) -> str:

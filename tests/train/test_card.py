@@ -82,11 +82,13 @@ def test_the_rows_of_an_evaluation(trainer, tmp_path: Path, tiny_folder: Path) -
     other.mkdir()
     kept = json.loads((tmp_path / "run" / "results.json").read_text())
     kept["manifest"]["data"] |= {"name": "elsewhere", "users": 7}
+    kept["extras"] = {"over_personalisation": {"sentence": "Of 9 tasks\n3 are right."}}
     (other / "results.json").write_text(json.dumps(kept))
     text = write_card(folder, report=[tmp_path / "run", other]).read_text()
     assert text.count("## Evaluated with popi eval") == 1
     assert text.index("On tinyworld, dev: 4 users") < text.index("On elsewhere, dev: 7 users")
     assert text.count("| `mine` |") == 2
+    assert text.count("\nOf 9 tasks 3 are right.\n") == 1
     with pytest.raises(ConfigurationError, match=r"results\.json is no report of popi eval"):
         write_card(folder, report=[tmp_path / "run", tmp_path / "results.json"])
     with pytest.raises(ConfigurationError, match="Cannot write the card"):

@@ -200,6 +200,13 @@ def test_processes_that_part_leave_no_threads() -> None:
 
 @pytest.mark.parametrize("launcher", siblings.LAUNCHERS)
 def test_the_commands_of_the_docs(tmp_path: Path, tiny_folder: Path, launcher: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    [line] = [line for line in page.splitlines() if line.startswith(f"{launcher} ")]
+    options = [word for word in siblings.LAUNCHERS[launcher].split()[1:-1] if word != "2"]  # processes; the address
+    assert [word for word in line.split() if word not in (launcher, "launch", "4")] == [
+        *options,
+        *("-m", "popi_sdk", "train", "my-run.yaml"),
+    ]
     file = tmp_path / "my-run.yaml"
     output = tmp_path / "my-popi"
     numbers = {"steps": 1, "users_per_step": 2, "group_size": 2, "budget": 4, "dtype": "float32", "warmup": 0.0}
