@@ -99,7 +99,7 @@ def above(found: Interval, least: float = 0.0) -> str:
 def bars(run: Run, row: str) -> Iterator[tuple[str, str, str]]:
     """Each bar, what was found, and whether it is met."""
     for rival in RIVALS:
-        if rival in run.rows:
+        if rival in run.rows and rival != row:
             yield f"above `{rival}`", (found := run.minus(row, rival)).points(), above(found)
             if contested := run.contested(row, rival):
                 yield f"above `{rival}`, contested pairs", contested.points(), above(contested)

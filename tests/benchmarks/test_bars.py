@@ -45,6 +45,9 @@ def test_above_and_not_below_a_rival(tmp_path: Path) -> None:
     assert verdicts["above `heuristic`"] == "NOT met"
     assert verdicts["above `population`"] == "NOT met"
     assert verdicts["not below `sequential`"] == "met"
+    itself = {bar for bar, *_ in bars(Run.read(tmp_path), "population")}
+    assert "above `prompted`" in itself
+    assert "above `population`" not in itself
 
 
 def test_an_interval_with_both_is_open(tmp_path: Path) -> None:
