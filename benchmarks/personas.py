@@ -1,6 +1,7 @@
 """Cross-validation over the model-written personas: what is learnt from some of them about others.
 
-    python -m benchmarks.personas DATA DIR [--folds 4] [--fold K ...] [--train SCHEDULE ...] [--set NAME=NUMBER ...]
+    python -m benchmarks.personas DATA DIR [--folds 4] [--fold K ...] [--train SCHEDULE ...]
+        [--reader MODEL] [--set NAME=NUMBER ...]
 
 DATA is the folder of the collected data sets. Of the personas without politics and religion, in order of their groups
 and names, each fold leaves out a run of neighbours: what is alike is left out together, as far as that goes. From the
@@ -81,7 +82,9 @@ class Fold(NamedTuple):
     folder: Path
 
 
-def run(fold: Fold, schedules: Sequence[str], rows: Sequence[str], changed: dict[str, Any]) -> None:
+def run(
+    fold: Fold, schedules: Sequence[str], rows: Sequence[str], readers: Sequence[str], changed: dict[str, Any]
+) -> None:
     """Train on the one, measure on the other, unless that is done."""
     left, others, folder = fold
     trained = {name: _trained(folder / name, others, OPTIONS | SCHEDULES[name] | changed) for name in schedules}
@@ -90,6 +93,7 @@ def run(fold: Fold, schedules: Sequence[str], rows: Sequence[str], changed: dict
     measured = as_config(
         data=str(folder / "left-out.jsonl"),
         methods=(*rows, *(f"{name}={where}" for name, where in trained.items())),
+        readers=tuple(readers),
         budget=64,
         raw_budget=400,
         dtype="bfloat16",
@@ -150,15 +154,18 @@ def adapters_together(folders: Sequence[Path]) -> None:
 def together(folders: Sequence[Path]) -> None:
     """Every row over all personas, and what was written of each."""
     tallies = tally(chain.from_iterable(read_rows(one / "eval" / ITEMS) for one in folders))
-    found = {row: one for (_, row), one in tallies.items()}
     rows = []
-    for row, one in found.items():
-        control = found.get(f"{row}:shuffled")
+    for (reader, row), one in tallies.items():
+        control = tallies.get((reader, f"{row}:shuffled"))
         gap = one.minus(control, "credit", 0).points() if control else ""
-        rows.append((f"`{row}`", one.share(one.credit, 0).percent(), gap))
-    people = len(next(iter(found.values())).pairs)
+        rows.append((Path(reader).name, f"`{row}`", one.share(one.credit, 0).percent(), gap))
+    people = len(next(iter(tallies.values())).pairs)
     print(machine())
-    table(f"{people} personas, {len(folders)} folds", ("row", "accuracy, %", "own minus another's, points"), rows)
+    table(
+        f"{people} personas, {len(folders)} folds",
+        ("read by", "row", "accuracy, %", "own minus another's, points"),
+        rows,
+    )
     written = chain.from_iterable(read_rows(one / "eval" / SUMMARIES) for one in folders)
     texts = [(one["user_id"], one["writer"], one["text"]) for one in written if one.get("writer") in SCHEDULES]
     if texts:
@@ -177,6 +184,7 @@ def main() -> None:
     parser.add_argument(
         "--rows", nargs="*", choices=METHODS, default=METHODS, help="what is measured beside it (default all)"
     )
+    parser.add_argument("--reader", action="append", default=[], help="another model that reads the same summaries")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="another number")
     given = parser.parse_args()
     people = sorted(personas(given.data, "train", "dev"), key=lambda one: (one.groups, one.user_id))
@@ -192,7 +200,7 @@ def main() -> None:
         if PER_USER in given.train:
             run_per_user(here, changed.get("steps", 20))
         if schedules := [one for one in given.train if one != PER_USER]:
-            run(here, schedules, given.rows, changed)
+            run(here, schedules, given.rows, given.reader, changed)
     folders = sorted(given.directory.glob(f"fold-*-of-{given.folds}"))
     if measured := [one for one in folders if (one / "eval" / "results.json").exists()]:
         together(measured)

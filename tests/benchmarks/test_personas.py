@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support.runs import item, write_run
+from support.runs import READER, item, write_run
 
 from benchmarks.personas import COSTS, adapters_together, neighbours, together
 from popi_sdk.data import tinyworld
@@ -24,14 +24,17 @@ def test_folds_are_counted_together(tmp_path: Path, capsys: pytest.CaptureFixtur
     for fold, (user, right) in enumerate((("a", 4), ("b", 2))):
         deltas = {"joint": [1.0] * right + [-1.0] * (4 - right), "joint:shuffled": [-1.0] * 4, "none": [0.0] * 4}
         items = [item(row, user, at, delta) for row, all_ in deltas.items() for at, delta in enumerate(all_)]
+        items += [item("joint:frozen", user, at, 1.0, reader="/models/other.gguf") for at in range(4)]
         written = {"writer": "joint", "user_id": user, "text": f"Likes {user}.", "tokens": 3, "quoted": 0.0}
         write_run(tmp_path / f"fold-{fold}" / "eval", items, summaries=[written])
     together([tmp_path / "fold-0", tmp_path / "fold-1"])
     said = capsys.readouterr().out
     assert "### 2 personas, 2 folds" in said
-    row = next(line for line in said.splitlines() if line.startswith("| `joint` |"))
+    rows = {tuple(line.split(" | ")[:2]): line for line in said.splitlines()}
+    row = rows[f"| {READER}", "`joint`"]
     assert "75.0" in row
     assert "+75.0" in row
+    assert "100.0" in rows["| other.gguf", "`joint:frozen`"]
     assert "| a | joint | Likes a. |" in said
     assert "| b | joint | Likes b. |" in said
 
