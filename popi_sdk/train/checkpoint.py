@@ -29,7 +29,7 @@ _TRL = ("optimizer.pt", "scheduler.pt", "trainer_state.json")
 _EXTRAS = "popi.pt"  # written last into a checkpoint of TRL's: without it, the checkpoint is not whole
 _LOCK = ".lock"
 _SETTINGS = "settings.json"
-_MAY_CHANGE = {"save_every", "token_budget"}  # of these nothing that is learnt depends
+_MAY_CHANGE = {"save_every", "token_budget"}  # nothing that is learnt depends on these
 
 
 @contextmanager
