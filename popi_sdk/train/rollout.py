@@ -65,6 +65,7 @@ def sample_summaries(
     temperature: float,
     seed: str,
     turns: Sequence[int] | None = None,
+    at_once: int | None = None,
 ) -> list[list[Sample]]:
     """Sample summaries for each user.
 
@@ -77,6 +78,7 @@ def sample_summaries(
         seed: With the user's id and the summary's number it decides what is drawn: whatever else is in the batch, and
             whichever process computes it.
         turns: For each user, how often the same one stands before it in the step: the summaries are to be others.
+        at_once: Most summaries in the making at a time: what was read is kept for each. None for all.
 
     Returns:
         By user.
@@ -94,8 +96,9 @@ def sample_summaries(
         for example, turn in zip(examples, turns or [0] * len(examples), strict=True)
         for number in range(count)
     ]
-    if rows:
-        with networks.inferring() as model:
-            decode(model, rows)
+    most = at_once or max(1, len(rows))
+    with networks.inferring() as model:
+        for start in range(0, len(rows), most):
+            decode(model, rows[start : start + most])
     samples = [Sample(tuple(row.ids), encoder.summary(row.ids)) for row in rows]
     return [samples[start : start + count] for start in range(0, len(samples), count)]

@@ -366,12 +366,12 @@ class PopiTrainer:
 
         Sampled again, they are the same.
         """
-        drawn = drawn_in(phase, len(self.train_examples), self.config)
-        heat, seed = self.config.temperature, f"{self.config.seed}/{phase}"
-        rows = self.processes.spread(
-            [self.train_examples[at] for at in drawn],
-            lambda part: sample_summaries(self.networks, self.encoder, part, count=1, temperature=heat, seed=seed),
-        )
+        config = self.config
+        drawn = drawn_in(phase, len(self.train_examples), config)
+        said: dict[str, Any] = {"count": 1, "temperature": config.temperature, "seed": f"{config.seed}/{phase}"}
+        said["at_once"] = config.users_per_step * config.group_size  # as many as a step of the inferrer
+        users = [self.train_examples[at] for at in drawn]
+        rows = self.processes.spread(users, lambda some: sample_summaries(self.networks, self.encoder, some, **said))
         written = {at: row[0].text for at, row in zip(drawn, rows, strict=True)}
         return [written.get(at, "") for at in range(len(self.train_examples))]
 

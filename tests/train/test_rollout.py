@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from popi_sdk.train import joint as module
+from popi_sdk.train import rollout
 from popi_sdk.train.rollout import sample_summaries
 
 
@@ -22,6 +23,19 @@ def test_signals_are_read_once_for_all_summaries_and_nothing_is_read_again(train
     found = sample_summaries(built.networks, built.encoder, examples, count=3, temperature=1.0, seed="0")
     assert read[0] == (2, longest)
     assert [columns for _, columns in read[1:]] == [1] * (max(len(one.ids) for row in found for one in row) - 1)
+
+
+def test_no_more_summaries_are_in_the_making_than_said(trainer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = trainer()
+    options: dict[str, Any] = {"count": 2, "temperature": 1.0, "seed": "0"}
+    users = built.train_examples[:5]
+    at_a_time: list[int] = []
+    decode = rollout.decode
+    monkeypatch.setattr(rollout, "decode", lambda model, rows: at_a_time.append(len(rows)) or decode(model, rows))
+    found = [sample_summaries(built.networks, built.encoder, users, at_once=most, **options) for most in (None, 4)]
+    assert found[0] == found[1]
+    assert at_a_time == [10, 4, 4, 2]
+    assert sample_summaries(built.networks, built.encoder, [], **options) == []
 
 
 def test_a_user_who_stands_twice_in_a_step_gets_other_summaries(trainer: Any) -> None:

@@ -61,7 +61,7 @@ def test_a_sequential_round_trains_one_after_the_other(trainer) -> None:
 
 def test_summaries_are_written_for_those_alone_who_are_drawn(trainer, monkeypatch) -> None:
     built = trainer(schedule="sequential", steps=2, rounds=2)
-    written, read = {}, []
+    written, read, most = {}, [], set()
     sample, learn = rollout.sample_summaries, GeneratorLearner.learn
 
     def noting(networks, encoder, examples, *, count, **options):
@@ -69,6 +69,7 @@ def test_summaries_are_written_for_those_alone_who_are_drawn(trainer, monkeypatc
         if count == 1 and options["temperature"]:
             texts = {one.user_id: row[0].text for one, row in zip(examples, found, strict=True)}
             written[options["seed"]] = texts
+            most.add(options["at_once"])
         return found
 
     monkeypatch.setattr("popi_sdk.train.trainer.sample_summaries", noting)
@@ -78,6 +79,7 @@ def test_summaries_are_written_for_those_alone_who_are_drawn(trainer, monkeypatc
     drawn = [built.train_examples[at].user_id for at in [*next(order), *next(order)]]
     assert len(drawn) == 4 < len(built.train_examples)
     assert list(written) == ["0/generator 1", "0/generator 2"]
+    assert most == {built.config.users_per_step * built.config.group_size}
     assert all(texts.keys() == set(drawn) for texts in written.values())
     assert [one.context for one in read] == [texts[user] for texts in written.values() for user in drawn]
     assert all(one.context for one in read)
