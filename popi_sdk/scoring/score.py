@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from ..errors import ConfigurationError, ScoringError
 from .anatomy import Anatomy, dissect, max_length, vocabulary
@@ -119,16 +120,18 @@ def score_tokens(
     token_budget: int | None = None,
     packed: Packed = "auto",
     temperature: float = 1.0,
+    recompute: bool = False,
 ) -> list[list[torch.Tensor]]:
     """Log-probability and entropy of every token of the continuations; differentiable where gradients are on.
 
     Args:
         model: As for `score_queries`.
         queries: Prefixes with their continuations.
-        token_budget: Most positions of one forward pass, padding included; None for what suits the device. The graph of
-            all passes is held.
+        token_budget: Most positions of one forward pass, padding included; None for what suits the device.
         packed: Whether continuations of one prefix share a row.
         temperature: What the logits are divided by.
+        recompute: Hold the graph of one pass at a time: all but the last are computed again in the backward pass, when
+            the model's mode and adapters must be what they are now. Else the graph of all is held.
 
     Returns:
         By query and continuation, (tokens, 2): log-probability of the token, and entropy of the distribution it was
@@ -138,7 +141,8 @@ def score_tokens(
         ScoringError: As `score_queries`.
     """
     found: list[list[torch.Tensor]] = [[torch.empty(0, 2)] * len(query.continuations) for query in queries]
-    for batch, tokens in _passes(model, queries, token_budget, packed, temperature, entropy=True):
+    passes = _passes(model, queries, token_budget, packed, temperature, entropy=True, recompute=recompute)
+    for batch, tokens in passes:
         lengths = [len(queries[place].continuations[number]) for place, number in batch.owners]
         pieces = tokens.split(lengths)
         _require_finite(
@@ -173,6 +177,7 @@ def _passes(
     temperature: float,
     *,
     entropy: bool = False,
+    recompute: bool = False,
 ) -> Iterator[tuple[Batch, torch.Tensor]]:
     """Each batch with the log-probabilities of its labels, (N,); with their entropies, (N, 2)."""
     if not temperature > 0:
@@ -182,14 +187,31 @@ def _passes(
     anatomy = dissect(model)
     if anatomy is None:
         budget = min(budget, max(1, LOGITS // vocabulary(model)))
-    for rows in plan(queries, anatomy, budget, packed, mixed=model.device.type != "cpu"):
-        batch = lay_out(queries, rows, model.device)
+
+    def figures(batch: Batch) -> torch.Tensor:
         if anatomy is None:
-            figures = log_probs_and_entropy if entropy else label_log_probs
-            yield batch, figures(_logits(model, batch), batch.labels, temperature)
+            of_logits = log_probs_and_entropy if entropy else label_log_probs
+            return of_logits(_logits(model, batch), batch.labels, temperature)
+        of_hidden = token_log_probs_and_entropy if entropy else token_log_probs
+        return of_hidden(anatomy, _hidden(anatomy, batch, model.dtype), batch.labels, temperature)
+
+    planned = plan(queries, anatomy, budget, packed, mixed=model.device.type != "cpu")
+    for number, rows in enumerate(planned, 1):
+        batch = lay_out(queries, rows, model.device)
+        if recompute and number < len(planned) and torch.is_grad_enabled():  # the last is the first to go back
+            yield batch, _again(figures, batch)
         else:
-            of_hidden = token_log_probs_and_entropy if entropy else token_log_probs
-            yield batch, of_hidden(anatomy, _hidden(anatomy, batch, model.dtype), batch.labels, temperature)
+            yield batch, figures(batch)
+
+
+def _again(figures: Callable[[Batch], torch.Tensor], batch: Batch) -> torch.Tensor:
+    """The figures without their graph, which the backward pass makes anew."""
+    found: torch.Tensor = checkpoint(
+        lambda _: figures(batch),
+        batch.ids,  # says of which device the random state is kept, for dropout
+        use_reentrant=False,
+    )
+    return found
 
 
 def _hidden(anatomy: Anatomy, batch: Batch, dtype: torch.dtype) -> torch.Tensor:

@@ -21,7 +21,8 @@ class PackedGRPOTrainer(GRPOTrainer):  # type: ignore[misc] # trl is Any to mypy
 
     Attributes:
         processes: Who trains together.
-        token_budget: Most positions of one forward pass; None for what suits the device.
+        token_budget: Most positions of one forward pass, of which one alone holds its graph; None for what suits the
+            device.
     """
 
     processes = Processes()
@@ -63,6 +64,7 @@ class PackedGRPOTrainer(GRPOTrainer):  # type: ignore[misc] # trl is Any to mypy
             queries,
             token_budget=self.token_budget,
             temperature=self.temperature,
+            recompute=True,
         )
         padded: list[torch.Tensor] = [torch.empty(0)] * len(tails)
         for rows, figures in zip(groups.values(), scores, strict=True):

@@ -82,6 +82,34 @@ def test_tokens_add_up_to_what_responses_score(family: str, packed: Any, monkeyp
         assert not any(piece.requires_grad for row in score_tokens(model, queries) for piece in row)
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2", "unknown"])
+def test_of_several_passes_one_graph_is_held(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if family == "unknown":
+        monkeypatch.setattr("popi_sdk.scoring.anatomy.FAMILIES", frozenset())
+    model, queries = tiny("llama" if family == "unknown" else family), corner_queries()
+    parameters = [one for one in model.parameters() if one.requires_grad]
+    held: dict[bool, int] = {}
+    gradients = []
+    for recompute in (False, True):
+        sizes: list[int] = []
+
+        def note(tensor: torch.Tensor, sizes: list[int] = sizes) -> torch.Tensor:
+            sizes.append(0 if isinstance(tensor, torch.nn.Parameter) else tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            rows = score_tokens(model, queries, token_budget=1, recompute=recompute)
+        held[recompute] = sum(sizes)
+        total = torch.stack([(piece[:, 0] * piece[:, 1]).sum() for row in rows for piece in row]).sum()
+        gradients.append(torch.autograd.grad(total, parameters, allow_unused=True))
+    assert len(queries) > 4
+    assert held[True] < held[False] / 3
+    for plain, again in zip(*gradients, strict=True):
+        assert (plain is None) == (again is None)
+        if plain is not None:
+            assert torch.equal(plain, again)
+
+
 def test_logits_are_not_changed() -> None:
     scores, labels = _scores(3)
     before = scores.clone()

@@ -9,6 +9,7 @@ import pytest
 import torch
 from trl import GRPOConfig, GRPOTrainer
 
+from popi_sdk.train import policy
 from popi_sdk.train import reinforce as module
 from popi_sdk.train.policy import PackedGRPOTrainer
 
@@ -54,10 +55,13 @@ def test_members_and_options_that_are_used() -> None:
         assert name in fields
 
 
+@pytest.mark.parametrize("token_budget", [None, 1])  # in one pass, or one for each user
 @pytest.mark.parametrize("adapters", [True, False])
-def test_packed_figures_are_trls_own(trainer: Any, adapters: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packed_figures_are_trls_own(
+    trainer: Any, adapters: bool, token_budget: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same rows through both: log-probabilities, entropies, and gradients."""
-    built = trainer(**({} if adapters else {"adapters": None}), temperature=0.7)
+    built = trainer(**({} if adapters else {"adapters": None}), temperature=0.7, token_budget=token_budget)
     captured: dict[str, Any] = {}
     packed = PackedGRPOTrainer._get_per_token_logps_and_entropies
 
@@ -82,6 +86,30 @@ def test_packed_figures_are_trls_own(trainer: Any, adapters: bool, monkeypatch: 
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
     for ours, theirs in zip(*captured["gradients"], strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_a_step_holds_the_graph_of_one_pass(trainer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many users are in it: of all passes but one the policy keeps no more than what it read."""
+    saved: dict[int, int] = {}
+    scoring = policy.score_tokens
+
+    def counting(*args: Any, **options: Any) -> Any:
+        sizes: list[int] = []
+
+        def note(tensor: torch.Tensor) -> torch.Tensor:
+            sizes.append(0 if isinstance(tensor, torch.nn.Parameter) else tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            found = scoring(*args, **options)
+        if torch.is_grad_enabled():
+            saved[len(args[1])] = sum(sizes)
+        return found
+
+    monkeypatch.setattr(policy, "score_tokens", counting)
+    for users in (2, 8):
+        trainer(users_per_step=users, token_budget=1, steps=1).train()
+    assert saved[8] < 1.5 * saved[2]
 
 
 def test_our_names_for_trls_figures(trainer: Any) -> None:
