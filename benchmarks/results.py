@@ -1,6 +1,6 @@
 """Bring finished runs of `popi eval` into docs/results: `python -m benchmarks.results RUN...`.
 
-Each run becomes a folder with its page, its text and its figures, and a block of the table in docs/results/index.md,
+Each run becomes a folder with its page, its text and its figures, and a block of the table in docs/results/rows.md,
 in place of the one that it had; other blocks stay. Its folder is called as its data, or as its data and what it is
 about: `styleworld-trained`. Texts of users are shown only where nobody real wrote them. The summaries of ten users by
 trained models are shown there too, and where the licence of real people's data allows it, so not of jester: without
@@ -39,10 +39,10 @@ _BLOCK = re.compile(r"(<!-- table -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
 def main(runs: Iterable[Path]) -> None:
-    index = _RESULTS / "index.md"
-    if not (found := _BLOCK.search(index.read_text())):
-        sys.exit(f"{index} has no place for the table: <!-- table --> ... <!-- end -->")
-    blocks = {text.split()[0]: f"\n### {text.rstrip()}" for text in found[2].split("\n### ")[1:]}
+    page = _RESULTS / "rows.md"
+    if not (found := _BLOCK.search(page.read_text())):
+        sys.exit(f"{page} has no place for the table: <!-- table --> ... <!-- end -->")
+    blocks = {text.split()[0]: f"\n## {text.rstrip()}" for text in found[2].split("\n## ")[1:]}
     for run in runs:
         data = run.name.partition("-")[0]
         shown = data in _SHOWN
@@ -58,7 +58,7 @@ def main(runs: Iterable[Path]) -> None:
             (folder / "summaries.md").write_text(_page(run.name, texts, _ATTRIBUTION.get(data)), encoding="utf-8")
         blocks[run.name] = _block(run.name, results, printed=len(texts))
     table = "\n".join(blocks[name] for name in sorted(blocks))
-    index.write_text(_BLOCK.sub(lambda match: f"{match[1]}{table}\n{match[3]}", index.read_text()))
+    page.write_text(_BLOCK.sub(lambda match: f"{match[1]}{table}\n{match[3]}", page.read_text()))
 
 
 def _without_folders(text: str, results: Results) -> str:
@@ -104,7 +104,7 @@ def _block(name: str, results: Results, *, printed: int) -> str:
     of = f" of `{world}`" if world != name.partition("-")[0] else ""  # where the page is not called so
     population = f"; what most people prefer: {results.population.percent()} %" if results.population else ""
     lines = [
-        f"\n### {name}\n",
+        f"\n## {name}\n",
         f"{data['users']} users{of}, {data['pairs']:,} pairs{population}. [The page of this run]({name}/report.html), "
         f"commit `{str(results.manifest['commit'])[:10]}`."
         + (f" [Summaries of {printed} users]({name}/summaries.md)." if printed else "")

@@ -14,7 +14,7 @@ from benchmarks import results
 def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(results, "_RESULTS", tmp_path / "pages")
     (tmp_path / "pages").mkdir()
-    (tmp_path / "pages" / "index.md").write_text("Words.\n<!-- table -->\n<!-- end -->\nMore.\n")
+    (tmp_path / "pages" / "rows.md").write_text("Words.\n<!-- table -->\n<!-- end -->\nMore.\n")
     return tmp_path / "pages"
 
 
@@ -39,7 +39,7 @@ def test_nobody_real_is_shown_whole(pages: Path, tmp_path: Path) -> None:
     assert text.count("- `mine`: mine of ") == 10
     assert "**voter-0**" in text
     assert "plain of" not in text
-    index = (pages / "index.md").read_text()
+    index = (pages / "rows.md").read_text()
     assert "[Summaries of 10 users](styleworld-mine/summaries.md)" in index
     assert index.startswith("Words.\n")
     assert index.endswith("<!-- end -->\nMore.\n")
@@ -58,5 +58,5 @@ def test_real_people_without_ids_and_by_name_of_whoever_gathered_it(pages: Path,
 def test_what_quotes_or_may_not_be_passed_on_stays_out(name: str, quote: int, pages: Path, tmp_path: Path) -> None:
     results.main([run(tmp_path / name, quote=quote)])
     assert not (pages / name / "summaries.md").exists()
-    assert "Summaries of" not in (pages / "index.md").read_text()
-    assert f"### {name}\n" in (pages / "index.md").read_text()
+    assert "Summaries of" not in (pages / "rows.md").read_text()
+    assert f"## {name}\n" in (pages / "rows.md").read_text()
