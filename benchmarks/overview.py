@@ -65,17 +65,16 @@ def main(folder: Path = _RESULTS) -> None:
 
 def _rows(folder: Path, runs: tuple[str, ...]) -> tuple[int, dict[str, Interval]]:
     """How many users there are, and the accuracy of the rows."""
+    reports = [read_report(folder / run) for run in runs]
+    data = reports[0][0]["data"]
     rows: dict[str, Interval] = {}
-    first = None
-    for run in runs:
-        about, found = read_report(folder / run)
-        first = first or about
-        if any(about["data"][part] != first["data"][part] for part in ("digest", "users", "pairs")):
+    for run, (about, found) in zip(runs, reports, strict=True):
+        if any(about["data"][part] != data[part] for part in ("digest", "users", "pairs")):
             raise UsageError(f"{run} has other users or pairs than {runs[0]}.")
         rows = {row["row"]: Interval(**row["accuracy"]) for row in found} | rows
-    if first is None or LINES[0].row not in rows:
+    if LINES[0].row not in rows:
         raise UsageError(f"{', '.join(runs)}: there is no row {LINES[0].row}.")
-    return first["data"]["users"], rows
+    return data["users"], rows
 
 
 def _draw(found: Mapping[str, Mapping[str, Interval]]) -> None:
